@@ -1,0 +1,95 @@
+"""Every error ferrocyte raises on purpose, in one tree.
+
+Each class also inherits the builtin that a caller would expect (``KeyError`` for a missing key and so
+on), so ``except ValueError`` written for another package keeps working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConvergenceError",
+    "FerrocyteError",
+    "FerrocyteWarning",
+    "FileFormatError",
+    "InvalidDataError",
+    "InvalidIndexError",
+    "InvalidOptionError",
+    "InvalidTypeError",
+    "MissingDataError",
+    "NotComputedError",
+    "suggest",
+]
+
+
+class FerrocyteError(Exception):
+    """Base of all errors raised by ferrocyte."""
+
+
+class FerrocyteWarning(UserWarning):
+    """Something was done that the user may want to know about; the answer is right all the same."""
+
+
+class MissingDataError(FerrocyteError, KeyError):
+    """A key was not found in the AnnData object."""
+
+    def __str__(self) -> str:
+        # KeyError prints the repr of its argument, which would put our sentence in quotes.
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidDataError(FerrocyteError, ValueError):
+    """Values or shapes that the computation can not use: NaN, negative weights, mismatched sizes."""
+
+
+class InvalidOptionError(FerrocyteError, ValueError):
+    """A parameter has a value outside its documented choices or range."""
+
+
+class InvalidTypeError(FerrocyteError, TypeError):
+    """A parameter or a stored object is of the wrong type."""
+
+
+class InvalidIndexError(FerrocyteError, IndexError):
+    """A position or a cell name that does not exist."""
+
+
+class NotComputedError(FerrocyteError, RuntimeError):
+    """A result was asked for before the step that makes it."""
+
+
+class ConvergenceError(FerrocyteError, RuntimeError):
+    """An iterative method did not reach its tolerance; carries the residual in its message."""
+
+
+class FileFormatError(FerrocyteError, ValueError):
+    """A file is not ours, is of a version we do not know, or holds another kind of object."""
+
+
+def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
+    """Say what could have been meant instead of `name`.
+
+    Parameters
+    ----------
+    name : object
+        What the user gave.
+    known : iterable
+        What exists.
+    limit : int, default 12
+        List at most this many names.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'a'?"`` when something is close, and what there is; starts with a space.
+    """
+    names = [str(k) for k in known]
+    if not names:
+        return " There is nothing there."
+    close = difflib.get_close_matches(str(name), names, n=1)
+    listed = ", ".join(repr(n) for n in names[:limit])
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{hint} There is: {listed}{more}."

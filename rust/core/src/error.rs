@@ -1,0 +1,84 @@
+//! One error type for the whole crate.
+
+/// Everything that can go wrong with user data or a running job.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two sizes that must agree do not.
+    #[error("expected {what} to have {expected}, found {found}")]
+    Shape {
+        /// What was looked at.
+        what: String,
+        /// The size it must have.
+        expected: String,
+        /// The size it has.
+        found: String,
+    },
+    /// The arrays of a compressed-row matrix contradict each other.
+    #[error("malformed CSR matrix: {0}")]
+    Structure(String),
+    /// NaN or infinity where a finite number is needed.
+    #[error("{what} is not finite in row {row}")]
+    NotFinite {
+        /// What was looked at.
+        what: String,
+        /// First row with such a value.
+        row: usize,
+    },
+    /// A negative weight or probability.
+    #[error("Unable to normalize matrix with negative values. First found in row {row}")]
+    Negative {
+        /// First row with such a value.
+        row: usize,
+    },
+    /// Rows that sum to zero, so that no probability can be formed.
+    #[error("{} row(s) sum to zero, the first is {}; a cell without neighbors can not be normalized", rows.len(), rows.first().copied().unwrap_or(0))]
+    ZeroRows {
+        /// The rows, in increasing order; never empty.
+        rows: Vec<usize>,
+    },
+    /// Rows that do not sum to one.
+    #[error("Transition matrix is not row-stochastic. Row {row} sums to {sum}")]
+    NotStochastic {
+        /// First such row.
+        row: usize,
+        /// Its sum.
+        sum: f64,
+    },
+    /// A parameter outside its range.
+    #[error("expected `{name}` to be {expected}, found {found}")]
+    Parameter {
+        /// Name of the parameter.
+        name: &'static str,
+        /// Its range in words.
+        expected: String,
+        /// Its value.
+        found: String,
+    },
+    /// The caller raised the cancel flag.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// The operating system refused to start threads.
+    #[error("could not start {threads} worker threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The operating system's words.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::Shape`] from anything that prints.
+    pub fn shape(what: &str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Shape { what: what.into(), expected: expected.to_string(), found: found.to_string() }
+    }
+
+    /// A [`Error::Parameter`] from anything that prints.
+    pub fn parameter(name: &'static str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Parameter { name, expected: expected.to_string(), found: found.to_string() }
+    }
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,3 @@
+//! One file per kernel: from data on cells to a transition matrix.
+
+pub mod connectivity;

@@ -1,0 +1,16 @@
+//! Markov-chain fate mapping of single cells: the numerics of ferrocyte, without Python.
+//!
+//! Plain data in, plain data out: graphs and transition matrices are checked compressed-row views
+//! ([`csr`]), cell-by-gene matrices are read where they lie ([`features`]), and every long function
+//! takes a [`run::Run`], which carries the number of threads, a cancel flag and a progress counter.
+//! Nothing here touches files, prints, or changes the process's global thread pool.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod csr;
+pub mod error;
+pub mod features;
+pub mod kernels;
+pub mod run;
+
+pub use error::{Error, Result};

@@ -1,0 +1,181 @@
+//! How a long job is run: on how many threads, whether it was cancelled, how far it is.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// Threads, cancel flag and progress of one job. Cheap to make, one per call.
+#[derive(Debug)]
+pub struct Run {
+    threads: usize,
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Default for Run {
+    /// One thread, nobody watching.
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Run {
+    /// A job on `threads` threads; 0 counts as 1.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads: threads.max(1),
+            cancelled: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        }
+    }
+
+    /// Number of threads the job may use.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Asks the job to stop; it returns [`Error::Cancelled`] at its next step.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Relaxed);
+    }
+
+    /// `(steps done, steps in all)`; the second is 0 while it is not known.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done.load(Relaxed), self.total.load(Relaxed))
+    }
+
+    /// Adds `steps` to what the job announces as its length.
+    pub fn expect_steps(&self, steps: usize) {
+        self.total.fetch_add(steps as u64, Relaxed);
+    }
+
+    /// Reports `steps` as done.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once [`Run::cancel`] was called.
+    pub fn tick(&self, steps: usize) -> Result<()> {
+        self.done.fetch_add(steps as u64, Relaxed);
+        if self.cancelled.load(Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Runs `f` inside this job's thread pool, so that rayon's iterators in it use `threads` threads.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] when the pool can not be started, else whatever `f` returns.
+    pub fn install<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        pool(self.threads)?.install(f)
+    }
+
+    /// Works through `0..n` in blocks of `block` items.
+    ///
+    /// `work` computes a block into its thread's scratch (made by `init`), `store` takes the finished
+    /// scratch; `store` is called for one block at a time, in no fixed order, so it must write to a
+    /// place that depends on the block alone. Then the outcome does not depend on the thread count.
+    ///
+    /// # Errors
+    /// The first error of `work`, or [`Error::Cancelled`].
+    pub fn blocks<S: Send>(
+        &self,
+        n: usize,
+        block: usize,
+        init: impl Fn() -> S + Send + Sync,
+        work: impl Fn(&mut S, Range<usize>) -> Result<()> + Send + Sync,
+        store: impl FnMut(&mut S, Range<usize>) + Send,
+    ) -> Result<()> {
+        let block = block.max(1);
+        let store = Mutex::new(store);
+        let one = |scratch: &mut S, b: usize| {
+            let range = b * block..((b + 1) * block).min(n);
+            self.tick(0)?;
+            work(scratch, range.clone())?;
+            // A poisoned lock means that another block panicked; that panic is already on its way up.
+            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+            store(scratch, range.clone());
+            drop(store);
+            self.tick(range.len())
+        };
+        let n_blocks = n.div_ceil(block);
+        if self.threads == 1 {
+            let mut scratch = init();
+            return (0..n_blocks).try_for_each(|b| one(&mut scratch, b));
+        }
+        self.install(|| (0..n_blocks).into_par_iter().try_for_each_init(&init, |scratch, b| one(scratch, b)))
+    }
+}
+
+type Pools = Mutex<HashMap<(usize, u32), Arc<ThreadPool>>>;
+
+/// The pool of `threads` threads of this process.
+///
+/// The process id is part of the key: the threads of a pool do not survive a fork, and a forked
+/// worker that used its parent's pool would wait for ever.
+fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
+    static POOLS: LazyLock<Pools> = LazyLock::new(Pools::default);
+    let key = (threads, std::process::id());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = pools.get(&key) {
+        return Ok(Arc::clone(pool));
+    }
+    let built = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("ferrocyte-{i}"))
+        .build()
+        .map_err(|e| Error::Threads { threads, reason: e.to_string() })?;
+    let built = Arc::new(built);
+    pools.insert(key, Arc::clone(&built));
+    Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn squares(threads: usize) -> Vec<usize> {
+        let mut out = vec![0; 1003];
+        let run = Run::new(threads);
+        run.blocks(
+            out.len(),
+            10,
+            Vec::new,
+            |scratch: &mut Vec<usize>, range| {
+                scratch.clear();
+                scratch.extend(range.map(|i| i * i));
+                Ok(())
+            },
+            |scratch, range| out[range].copy_from_slice(scratch),
+        )
+        .unwrap();
+        assert_eq!(run.progress().0, 1003);
+        out
+    }
+
+    #[test]
+    fn blocks_cover_everything_once_on_any_number_of_threads() {
+        let expected: Vec<usize> = (0..1003).map(|i| i * i).collect();
+        for threads in [1, 2, 5] {
+            assert_eq!(squares(threads), expected);
+        }
+    }
+
+    #[test]
+    fn a_cancelled_run_stops_before_the_next_block() {
+        let run = Run::new(2);
+        run.cancel();
+        let result = run.blocks(10, 1, || (), |(), _| Ok(()), |(), _| panic!("stored after cancel"));
+        assert_eq!(result, Err(Error::Cancelled));
+    }
+}
