@@ -1,0 +1,281 @@
+"""Cells as points of an embedding, coloured by a key: the background of stream, grid and walk figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.patheffects as patheffects
+import numpy as np
+import pandas as pd
+from matplotlib.colors import is_color_like
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from ferrocyte._errors import InvalidOptionError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte.pl._common import as_categorical, category_colors, place_legend
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+__all__ = ["default_color", "dress", "draw_cells", "point_size"]
+
+_NA_COLOR = "#d3d3d3"
+# A legend beside the axes takes a second column above this many entries.
+_LEGEND_ROWS = 16
+
+
+def default_color(adata: AnnData) -> str:
+    """What cells are coloured by when nobody says: the usual names of a clustering, else grey."""
+    for key in ("clusters", "leiden", "louvain"):
+        if key in adata.obs:
+            return key
+    return "lightgrey"
+
+
+def point_size(n_cells: int, ax: Axes, *, large: bool = False) -> float:
+    """Area of a point in square points such that all cells together cover a fixed share of the axes."""
+    box = ax.get_window_extent()
+    dpi = ax.get_figure(root=True).dpi
+    square_inches = box.width * box.height / dpi**2
+    share, most = (0.45, 160.0) if large else (0.22, 60.0)
+    area = share * square_inches * 72**2 / max(n_cells, 1)
+    return float(np.clip(area, 2.0, most * min(1.0, square_inches / 20)))
+
+
+def _values(
+    adata: AnnData, color: str, layer: str | None, use_raw: bool | None
+) -> pd.Categorical | NDArray[np.float64] | None:
+    """Values of an `obs` column or a gene; None if `color` is a colour."""
+    if color in adata.obs:
+        names = as_categorical(adata.obs[color])
+        return names if names is not None else np.asarray(adata.obs[color], dtype=np.float64)
+    if layer is not None and layer not in adata.layers:
+        raise MissingDataError(f"Unable to find `adata.layers[{layer!r}]`.{suggest(layer, adata.layers.keys())}")
+    if use_raw and adata.raw is None:
+        raise MissingDataError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
+    genes = adata.raw.var_names if use_raw else adata.var_names
+    if color in genes:
+        vector = adata.raw.obs_vector(color) if use_raw else adata.obs_vector(color, layer=layer)
+        return np.asarray(vector, dtype=np.float64)
+    if is_color_like(color):
+        return None
+    raise MissingDataError(
+        f"Unable to find `color={color!r}`: no such column in `adata.obs`, no such gene, and no colour of that "
+        f"name.{suggest(color, adata.obs.columns)}"
+    )
+
+
+def draw_cells(
+    ax: Axes,
+    adata: AnnData,
+    xy: NDArray[np.float64],
+    color: str | None,
+    *,
+    layer: str | None = None,
+    use_raw: bool | None = None,
+    size: float | Sequence[float] | None = None,
+    large: bool = False,
+    alpha: float | None = None,
+    cmap: Any = None,
+    palette: str | Sequence[str] | Mapping[Any, str] | None = None,
+    groups: str | Sequence[str] | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    perc: Sequence[float] | None = None,
+    sort_order: bool = True,
+    na_color: str = _NA_COLOR,
+    legend_loc: str | int | None = "on data",
+    legend_fontsize: float | str | None = None,
+    legend_fontweight: int | str | None = None,
+    legend_fontoutline: float | None = None,
+    colorbar: bool = True,
+    marker: str = "o",
+) -> list[Text]:
+    """Draw cells as points; see :func:`ferrocyte.pl.projection.plot_projection` for the parameters.
+
+    Returns the names written on the data, for :func:`dress` to move apart once the limits are known.
+    """
+    labels: list[Text] = []
+    if color is None:
+        color = default_color(adata)
+    if not isinstance(color, str):
+        if not is_color_like(color):
+            raise InvalidTypeError(f"Expected `color` to be a key or a colour, found `{type(color).__name__}`.")
+        values = None
+    else:
+        values = _values(adata, color, layer, use_raw)
+    n_cells = len(xy)
+    sizes = np.broadcast_to(point_size(n_cells, ax, large=large) if size is None else size, n_cells)
+    style: dict[str, Any] = {"alpha": alpha, "linewidths": 0, "zorder": 1, "marker": marker, "plotnonfinite": False}
+    style["rasterized"] = n_cells > 20_000  # a vector file with more points opens nowhere
+
+    if values is None:
+        ax.scatter(xy[:, 0], xy[:, 1], s=sizes, color=color, **style)
+    elif isinstance(values, pd.Categorical):
+        _draw_categories(ax, adata, xy, color, values, sizes, style, palette, groups, na_color)
+        shown = [c for c in values.categories if (values == c).any() and _in_groups(c, groups)]
+        colors = category_colors(adata, color, list(values.categories), palette)
+        if legend_loc == "on data":
+            labels = _labels_on_data(ax, xy, values, shown, legend_fontsize, legend_fontweight, legend_fontoutline)
+        else:
+            handles = [
+                Line2D([], [], linestyle="", marker=marker, markersize=7, color=colors[c], label=str(c)) for c in shown
+            ]
+            loc = "center right out" if legend_loc in ("right margin", "right") else legend_loc
+            place_legend(
+                ax, loc, handles, frameon=False, fontsize=legend_fontsize or "small", handletextpad=0.2,
+                ncols=1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
+            )  # fmt: skip
+    else:
+        finite = np.isfinite(values)
+        low, high = vmin, vmax
+        if perc is not None and finite.any():
+            edges = np.percentile(values[finite], list(perc)) if len(perc) == 2 else (None, None)
+            low, high = (edges[0] if low is None else low), (edges[1] if high is None else high)
+        ax.scatter(xy[~finite, 0], xy[~finite, 1], s=sizes[~finite], color=na_color, **style)
+        order = np.flatnonzero(finite)
+        if sort_order:
+            order = order[np.argsort(values[order], kind="stable")]
+        points = ax.scatter(
+            xy[order, 0], xy[order, 1], s=sizes[order], c=values[order], cmap=cmap or "viridis", vmin=low, vmax=high,
+            **style,
+        )  # fmt: skip
+        if colorbar and len(order):
+            bar = ax.get_figure(root=True).colorbar(points, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
+            bar.solids.set_alpha(1)
+            bar.outline.set_visible(False)
+    return labels
+
+
+def _in_groups(category: Any, groups: str | Sequence[str] | None) -> bool:
+    if groups is None:
+        return True
+    return str(category) in ([groups] if isinstance(groups, str) else [str(g) for g in groups])
+
+
+def _draw_categories(
+    ax: Axes,
+    adata: AnnData,
+    xy: NDArray[np.float64],
+    key: str,
+    values: pd.Categorical,
+    sizes: NDArray[np.float64],
+    style: dict[str, Any],
+    palette: Any,
+    groups: str | Sequence[str] | None,
+    na_color: str,
+) -> None:
+    """One scatter for all categories, in cell order: no cluster hides another because of its name."""
+    names = [str(c) for c in values.categories]
+    for group in [groups] if isinstance(groups, str) else (groups or []):
+        if str(group) not in names:
+            raise InvalidOptionError(f"Unable to find {group!r} in `adata.obs[{key!r}]`.{suggest(group, names)}")
+    colors = category_colors(adata, key, list(values.categories), palette)
+    table = np.array([colors[c] if _in_groups(c, groups) else na_color for c in values.categories] + [na_color])
+    background = (table[values.codes] == na_color) if groups is not None else values.codes < 0
+    order = np.argsort(~background, kind="stable")
+    ax.scatter(xy[order, 0], xy[order, 1], s=sizes[order], c=table[values.codes][order], **style)
+
+
+def _labels_on_data(
+    ax: Axes,
+    xy: NDArray[np.float64],
+    values: pd.Categorical,
+    shown: Sequence[Any],
+    fontsize: float | str | None,
+    fontweight: int | str | None,
+    outline: float | None,
+) -> list[Text]:
+    """Category names at the middle cell of each category, moved apart where they would overlap."""
+    texts = []
+    box = ax.get_window_extent()
+    inches = box.width / ax.get_figure(root=True).dpi
+    if fontsize is None:
+        fontsize = float(np.clip(1.9 * inches, 6, 10) - (1 if len(shown) > 10 else 0))
+    halo = [patheffects.withStroke(linewidth=2.5 if outline is None else outline, foreground="white")]
+    for category in shown:
+        points = xy[np.asarray(values == category)]
+        points = points[np.isfinite(points).all(axis=1)]
+        if not len(points):
+            continue
+        # The cell nearest to the median, not the median: that of a crescent lies outside it.
+        center = np.median(points, axis=0)
+        spot = points[np.argmin(((points - center) ** 2).sum(axis=1))]
+        texts.append(
+            ax.text(
+                spot[0], spot[1], str(category), ha="center", va="center", zorder=5, fontsize=fontsize,
+                fontweight=fontweight or "bold", path_effects=halo,
+            )  # fmt: skip
+        )
+    return texts
+
+
+def _spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
+    """Push overlapping labels apart, up and down, and all of them into the axes."""
+    if not texts:
+        return
+    figure = ax.get_figure(root=True)
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
+    frame = ax.get_window_extent()
+    boxes = [t.get_window_extent(renderer) for t in texts]
+    centers = np.array([[(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2] for b in boxes])
+    half = np.array([[b.width / 2 + 1, b.height / 2 + 1] for b in boxes])
+    start = ax.transData.transform([t.get_position() for t in texts])
+    offset = centers - start
+    for _ in range(rounds):
+        moved = False
+        centers[:, 0] = np.clip(centers[:, 0], frame.x0 + half[:, 0], np.maximum(frame.x1 - half[:, 0], frame.x0))
+        centers[:, 1] = np.clip(centers[:, 1], frame.y0 + half[:, 1], np.maximum(frame.y1 - half[:, 1], frame.y0))
+        for i in range(len(texts)):
+            for j in range(i):
+                gap = half[i] + half[j] - np.abs(centers[i] - centers[j])
+                if (gap > 0.5).all():
+                    push = gap[1] / 2 * (1 if centers[i, 1] >= centers[j, 1] else -1)
+                    centers[i, 1] += push
+                    centers[j, 1] -= push
+                    moved = True
+        if not moved:
+            break
+    for text, spot in zip(texts, ax.transData.inverted().transform(centers - offset), strict=True):
+        text.set_position(spot)
+
+
+def dress(
+    ax: Axes,
+    *,
+    basis: str,
+    title: str | None,
+    frameon: bool | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    fontsize: float | str | None = None,
+    xlim: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    components: Sequence[int] = (0, 1),
+    labels: Sequence[Text] = (),
+) -> None:
+    """Title, limits, frame and labels of an embedding; ticks never: the units of an embedding say nothing."""
+    ax.margins(0.06)
+    ax.autoscale_view()
+    if xlim is not None:
+        ax.set_xlim(xlim)
+    if ylim is not None:
+        ax.set_ylim(ylim)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    name = basis.removeprefix("X_").upper()
+    if frameon or xlabel is not None:
+        ax.set_xlabel(f"{name}{components[0] + 1}" if xlabel is None else xlabel, fontsize=fontsize)
+    if frameon or ylabel is not None:
+        ax.set_ylabel(f"{name}{components[1] + 1}" if ylabel is None else ylabel, fontsize=fontsize)
+    if not frameon:
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    if fontsize is None:
+        fontsize = float(np.clip(2.4 * ax.get_window_extent().width / ax.get_figure(root=True).dpi, 8, 12))
+    ax.set_title(title or "", fontsize=fontsize)
+    _spread_labels(ax, labels)

@@ -1,0 +1,380 @@
+"""What every figure needs and none should repeat: axes, colours, legend places, saving and showing.
+
+Nothing here computes a result. matplotlib is imported at the top of this room and nowhere else in the
+package; `ferrocyte` itself imports `pl` only when a figure is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import is_color_like, to_hex
+from numpy.typing import NDArray
+
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError, suggest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
+__all__ = [
+    "category_colors",
+    "embedding_coordinates",
+    "finish",
+    "legend_place",
+    "new_axes",
+    "place_legend",
+    "save_figure",
+]
+
+# Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
+# the original yellow can not be seen in small points.
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B59F00", "#7F7F7F")
+# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, issue 3.2), discrete rainbow of 23: the order of hue is
+# also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
+_TOL_RAINBOW = (
+    "#D9CCE3", "#CAACCB", "#BA8DB4", "#AA6F9E", "#994F88", "#882E72", "#1965B0", "#437DBF", "#6195CF",
+    "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518",
+    "#DC050C", "#A5170E", "#72190E", "#42150A", "#777777",
+)  # fmt: skip
+
+_VERTICAL = {"upper": "upper", "top": "upper", "center": "center", "lower": "lower", "bottom": "lower"}
+_HORIZONTAL = ("left", "center", "right")
+_MODIFIERS = ("in", "out")
+# Backends that draw to files: showing on them does nothing but warn.
+_FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+
+
+def default_palette(n: int) -> list[str]:
+    """Colours for `n` categories that stay apart for readers who are colour-blind.
+
+    Parameters
+    ----------
+    n : int
+        Number of categories, at least 0.
+
+    Returns
+    -------
+    list of str
+        `n` hex colours: eight of Okabe and Ito (2008); up to 23 spread over Tol's discrete rainbow;
+        above that samples of matplotlib's `turbo`, where neighbours are no longer easy to tell apart.
+    """
+    if n <= len(_OKABE_ITO):
+        return [c.lower() for c in _OKABE_ITO[:n]]
+    if n <= len(_TOL_RAINBOW):
+        picks = np.linspace(0, len(_TOL_RAINBOW) - 1, n).round().astype(int)
+        return [_TOL_RAINBOW[i].lower() for i in picks]
+    return [to_hex(c) for c in mpl.colormaps["turbo"](np.linspace(0.02, 0.98, n))]
+
+
+def category_colors(
+    adata: AnnData | None,
+    key: str | None,
+    categories: Sequence[Any],
+    palette: str | Sequence[str] | Mapping[Any, str] | None = None,
+) -> dict[Any, str]:
+    """Colour of each category of an `obs` column.
+
+    Parameters
+    ----------
+    adata : AnnData or None
+        Where `uns["<key>_colors"]` is looked up. Not changed.
+    key : str or None
+        Name of the column.
+    categories : sequence
+        Categories in their order.
+    palette : str, sequence, mapping or None, default None
+        Name of a matplotlib colour map, colours in category order (repeated if too few), or colours by
+        category. Goes before the stored colours.
+
+    Returns
+    -------
+    dict
+        Hex colour by category: those of `palette`, else of `uns["<key>_colors"]` if there are enough,
+        else a default colour-blind-safe palette.
+
+    Raises
+    ------
+    InvalidOptionError
+        If `palette` has something that is no colour.
+    """
+    n = len(categories)
+    if palette is not None:
+        return dict(zip(categories, _palette_colors(palette, categories), strict=True))
+    stored = None if adata is None or key is None else adata.uns.get(f"{key}_colors")
+    if stored is not None:
+        values = [str(c) for c in np.atleast_1d(np.asarray(stored, dtype=object))]
+        if len(values) >= n and all(is_color_like(c) for c in values[:n]):
+            return dict(zip(categories, [to_hex(c) for c in values[:n]], strict=True))
+    return dict(zip(categories, default_palette(n), strict=True))
+
+
+def _palette_colors(palette: str | Sequence[str] | Mapping[Any, str], categories: Sequence[Any]) -> list[str]:
+    n = len(categories)
+    if isinstance(palette, str):
+        if palette not in mpl.colormaps:
+            raise InvalidOptionError(
+                f"Invalid option `palette={palette!r}`: expected the name of a matplotlib colour map, a list of "
+                f"colours or a dict of them.{suggest(palette, mpl.colormaps)}"
+            )
+        cmap = mpl.colormaps[palette]
+        listed = getattr(cmap, "colors", None)
+        if listed is not None and n <= len(listed) <= 20:
+            return [to_hex(c) for c in listed[:n]]
+        return [to_hex(c) for c in cmap(np.linspace(0, 1, max(n, 1)))[:n]]
+    if isinstance(palette, Mapping):
+        missing = [c for c in categories if c not in palette]
+        if missing:
+            raise InvalidOptionError(
+                f"Invalid option `palette`: it has no colour for {missing!r}. Give one for each category."
+            )
+        chosen = [palette[c] for c in categories]
+    else:
+        given = list(palette)
+        if not given:
+            raise InvalidOptionError("Invalid option `palette`: the list is empty. Give at least one colour.")
+        chosen = [given[i % len(given)] for i in range(n)]
+    wrong = [c for c in chosen if not is_color_like(c)]
+    if wrong:
+        raise InvalidOptionError(f"Invalid option `palette`: {wrong[0]!r} is not a colour that matplotlib knows.")
+    return [to_hex(c) for c in chosen]
+
+
+def embedding_coordinates(
+    adata: AnnData, basis: str, components: str | Sequence[int] = (1, 2)
+) -> NDArray[np.float64]:
+    """Two columns of an embedding.
+
+    Parameters
+    ----------
+    adata : AnnData
+        With `obsm["X_<basis>"]` or `obsm["<basis>"]`.
+    basis : str
+        Name of the embedding, with or without the leading `X_`.
+    components : str or sequence of int, default (1, 2)
+        Which two columns, counted from 1; also written `"1,2"`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_cells, 2)
+
+    Raises
+    ------
+    MissingDataError
+        If there is no such embedding.
+    InvalidDataError
+        If it has fewer than two columns.
+    InvalidOptionError
+        If `components` are not two of its columns.
+    """
+    for key in (f"X_{basis}", basis):
+        if key in adata.obsm:
+            break
+    else:
+        raise MissingDataError(
+            f"Unable to find a basis in `adata.obsm['X_{basis}']` or `adata.obsm[{basis!r}]`."
+            f"{suggest(f'X_{basis}', adata.obsm.keys())} Pass `basis=...` or compute the embedding first."
+        )
+    stored = adata.obsm[key]
+    coordinates = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float64)
+    if coordinates.ndim != 2 or coordinates.shape[1] < 2:
+        raise InvalidDataError(
+            f"Expected `adata.obsm[{key!r}]` to have at least 2 columns, found shape {coordinates.shape}."
+        )
+    return coordinates[:, component_indices(components, coordinates.shape[1])]
+
+
+def component_indices(components: str | Sequence[int], n_columns: int) -> list[int]:
+    """Positions of two components given as `"1,2"` or `(1, 2)`, counted from 1, among `n_columns`."""
+    parts = components.split(",") if isinstance(components, str) else list(components)
+    try:
+        chosen = [int(p) - 1 for p in parts]
+    except (TypeError, ValueError):
+        chosen = []
+    if len(chosen) != 2 or not all(0 <= c < n_columns for c in chosen):
+        raise InvalidOptionError(
+            f"Invalid option `components={components!r}`: expected two numbers from 1 to {n_columns}, "
+            "such as '1,2'."
+        )
+    return chosen
+
+
+def new_axes(
+    ax: Axes | None, figsize: tuple[float, float] | None = None, dpi: float | None = None
+) -> tuple[Axes, bool]:
+    """The axes to draw on and whether we made them; our own figures lay themselves out (`constrained`)."""
+    if ax is not None:
+        return ax, False
+    _, made = plt.subplots(figsize=figsize, dpi=dpi, layout="constrained")
+    return made, True
+
+
+def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | None:
+    """Read a legend position.
+
+    Parameters
+    ----------
+    loc : str, int or None
+        `None` or `"none"`: no legend. A position of matplotlib's (`"best"`, `"right"`, a number), or
+        `"<upper|top|center|lower|bottom> <left|center|right> [in|out]"`. Without a horizontal word,
+        `right` is taken for upper, top and center, `left` for lower and bottom.
+
+    Returns
+    -------
+    None, str, int or tuple
+        No legend; matplotlib's own position; or vertical, horizontal and `"in"` or `"out"`.
+
+    Raises
+    ------
+    InvalidOptionError
+        If a word is unknown, there are too many, or the middle of the axes is asked for outside of them.
+    """
+    if loc is None or (isinstance(loc, str) and loc.strip().lower() == "none"):
+        return None
+    if isinstance(loc, int) and not isinstance(loc, bool):
+        if not 0 <= loc <= 10:
+            raise InvalidOptionError(f"Invalid legend position {loc}: matplotlib has the numbers 0 to 10.")
+        return loc
+    if not isinstance(loc, str):
+        raise InvalidTypeError(f"Expected the legend position to be a `str` or `None`, found `{type(loc).__name__}`.")
+    words = loc.lower().split()
+    if words in (["best"], ["right"]):
+        return words[0]
+    usage = "Write '<upper|top|center|lower|bottom> <left|center|right> [in|out]', such as 'upper right out'."
+    if not words or words[0] not in _VERTICAL:
+        raise InvalidOptionError(f"Invalid legend position {loc!r}: {' '.join(words[:1])!r} is not vertical. {usage}")
+    vertical = _VERTICAL[words[0]]
+    if len(words) == 1:
+        return vertical, "left" if vertical == "lower" else "right", "in"
+    if words[1] not in _HORIZONTAL:
+        raise InvalidOptionError(f"Invalid legend position {loc!r}: {words[1]!r} is not horizontal. {usage}")
+    if len(words) > 3:
+        raise InvalidOptionError(
+            f"Invalid legend position {loc!r}. Expected only 1 additional modifier ('in' or 'out'), "
+            f"found {words[2:]!r}."
+        )
+    modifier = words[2] if len(words) == 3 else "in"
+    if modifier not in _MODIFIERS:
+        raise InvalidOptionError(f"Invalid modifier {modifier!r} in {loc!r}. Valid ones are 'in' and 'out'.")
+    if (vertical, words[1], modifier) == ("center", "center", "out"):
+        raise InvalidOptionError(f"Invalid legend position {loc!r}: the center can not be outside the axes. {usage}")
+    return vertical, words[1], modifier
+
+
+def place_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], **kwargs: Any) -> Legend | None:
+    """Draw a legend at a position of :func:`legend_place`; `None` if there is to be none.
+
+    Outside places keep clear of tick labels, axis labels and title, whatever their size.
+    """
+    place = legend_place(loc)
+    if place is None or not handles:
+        return None
+    if not isinstance(place, tuple):
+        return ax.legend(handles=handles, loc=place, **kwargs)
+    vertical, horizontal, modifier = place
+    if modifier == "in":
+        name = "center" if vertical == horizontal else f"{vertical} {horizontal}"
+        return ax.legend(handles=handles, loc=name, **kwargs)
+    if horizontal == "center":
+        # Above or below: the legend hangs on the outer edge of whatever the axes carry there.
+        _, low, _, high = _decorated_extent(ax)
+        anchor = (0.5, high if vertical == "upper" else low)
+        name = "lower center" if vertical == "upper" else "upper center"
+    else:
+        left, _, right, _ = _decorated_extent(ax)
+        anchor = (right if horizontal == "right" else left, {"upper": 1.0, "center": 0.5, "lower": 0.0}[vertical])
+        name = f"{vertical} {'left' if horizontal == 'right' else 'right'}"
+    return ax.legend(handles=handles, loc=name, bbox_to_anchor=anchor, borderaxespad=0.3, **kwargs)
+
+
+def _decorated_extent(ax: Axes) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of the axes with labels, ticks and title, in axes fractions."""
+    figure = ax.get_figure(root=True)
+    box = ax.get_tightbbox(figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None)
+    if box is None:
+        return 0.0, 0.0, 1.0, 1.0
+    box = box.transformed(ax.transAxes.inverted())
+    return min(box.x0, 0.0), min(box.y0, 0.0), max(box.x1, 1.0), max(box.y1, 1.0)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:
+    """Write a figure, cropped to its content and transparent.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to save.
+    path : str or path
+        Taken as given; missing folders are made; `.png` is added unless it ends in a format that
+        matplotlib can write.
+    dpi : float, optional
+        Dots per inch. Default: those of the figure.
+
+    Returns
+    -------
+    pathlib.Path
+        Where it was written.
+    """
+    if isinstance(path, bool) or not isinstance(path, str | os.PathLike):
+        raise InvalidTypeError(f"Expected `save` to be a path, found `{type(path).__name__}`. Give a file name.")
+    target = Path(path).expanduser()
+    if target.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+        target = target.with_name(target.name + ".png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, bbox_inches="tight", transparent=True, dpi="figure" if dpi is None else dpi)
+    return target
+
+
+def is_interactive() -> bool:
+    """Whether somebody sits in front of this session: a prompt, a notebook, or matplotlib told so."""
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules or mpl.is_interactive()
+
+
+def finish(
+    ax: Axes,
+    *,
+    save: str | os.PathLike[str] | None = None,
+    show: bool | None = None,
+    dpi: float | None = None,
+    ours: bool = True,
+) -> None:
+    """Save and show a finished figure.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Of the figure.
+    save : path, optional
+        See :func:`save_figure`.
+    show : bool, optional
+        `None`: only in an interactive session, only when nothing is saved, and only a figure that we made.
+    dpi : float, optional
+        For `save`.
+    ours : bool, default True
+        Whether we made the figure.
+    """
+    if save is not None:
+        save_figure(ax.get_figure(root=True), save, dpi)
+    if show is None:
+        show = ours and save is None and is_interactive()
+    if show and mpl.get_backend().lower() not in _FILE_BACKENDS:
+        plt.show()
+
+
+def as_categorical(values: pd.Series) -> pd.Categorical | None:
+    """The column as a categorical if its values are names, `None` if they are numbers."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values)
+    if pd.api.types.is_bool_dtype(values.dtype) or not pd.api.types.is_numeric_dtype(values.dtype):
+        return pd.Categorical(values.astype("string").where(values.notna()))
+    return None
