@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-__all__ = ["default_color", "dress", "draw_cells", "point_size"]
+__all__ = ["default_color", "draw_cells", "dress", "point_size"]
 
 _NA_COLOR = "#d3d3d3"
 # A legend beside the axes takes a second column above this many entries.
@@ -53,7 +53,9 @@ def _values(
         names = as_categorical(adata.obs[color])
         return names if names is not None else np.asarray(adata.obs[color], dtype=np.float64)
     if layer is not None and layer not in adata.layers:
-        raise MissingDataError(f"Unable to find `adata.layers[{layer!r}]`.{suggest(layer, adata.layers.keys())}")
+        raise MissingDataError(
+            f"Unable to find `adata.layers[{layer!r}]`.{suggest(layer, adata.layers.keys())}"
+        )
     if use_raw and adata.raw is None:
         raise MissingDataError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
     genes = adata.raw.var_names if use_raw else adata.var_names
@@ -63,8 +65,8 @@ def _values(
     if is_color_like(color):
         return None
     raise MissingDataError(
-        f"Unable to find `color={color!r}`: no such column in `adata.obs`, no such gene, and no colour of that "
-        f"name.{suggest(color, adata.obs.columns)}"
+        f"Unable to find `color={color!r}`: no such column in `adata.obs`, no such gene, and no "
+        f"colour of that name.{suggest(color, adata.obs.columns)}"
     )
 
 
@@ -103,13 +105,21 @@ def draw_cells(
         color = default_color(adata)
     if not isinstance(color, str):
         if not is_color_like(color):
-            raise InvalidTypeError(f"Expected `color` to be a key or a colour, found `{type(color).__name__}`.")
+            raise InvalidTypeError(
+                f"Expected `color` to be a key or a colour, found `{type(color).__name__}`."
+            )
         values = None
     else:
         values = _values(adata, color, layer, use_raw)
     n_cells = len(xy)
     sizes = np.broadcast_to(point_size(n_cells, ax, large=large) if size is None else size, n_cells)
-    style: dict[str, Any] = {"alpha": alpha, "linewidths": 0, "zorder": 1, "marker": marker, "plotnonfinite": False}
+    style: dict[str, Any] = {
+        "alpha": alpha,
+        "linewidths": 0,
+        "zorder": 1,
+        "marker": marker,
+        "plotnonfinite": False,
+    }
     style["rasterized"] = n_cells > 20_000  # a vector file with more points opens nowhere
 
     if values is None:
@@ -119,16 +129,24 @@ def draw_cells(
         shown = [c for c in values.categories if (values == c).any() and _in_groups(c, groups)]
         colors = category_colors(adata, color, list(values.categories), palette)
         if legend_loc == "on data":
-            labels = _labels_on_data(ax, xy, values, shown, legend_fontsize, legend_fontweight, legend_fontoutline)
+            labels = _labels_on_data(
+                ax, xy, values, shown, legend_fontsize, legend_fontweight, legend_fontoutline
+            )
         else:
             handles = [
-                Line2D([], [], linestyle="", marker=marker, markersize=7, color=colors[c], label=str(c)) for c in shown
+                Line2D([], [], linestyle="", marker=marker, markersize=7, color=colors[c], label=str(c))
+                for c in shown
             ]
             loc = "center right out" if legend_loc in ("right margin", "right") else legend_loc
             place_legend(
-                ax, loc, handles, frameon=False, fontsize=legend_fontsize or "small", handletextpad=0.2,
+                ax,
+                loc,
+                handles,
+                frameon=False,
+                fontsize=legend_fontsize or "small",
+                handletextpad=0.2,
                 ncols=1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
-            )  # fmt: skip
+            )
     else:
         finite = np.isfinite(values)
         low, high = vmin, vmax
@@ -140,9 +158,15 @@ def draw_cells(
         if sort_order:
             order = order[np.argsort(values[order], kind="stable")]
         points = ax.scatter(
-            xy[order, 0], xy[order, 1], s=sizes[order], c=values[order], cmap=cmap or "viridis", vmin=low, vmax=high,
+            xy[order, 0],
+            xy[order, 1],
+            s=sizes[order],
+            c=values[order],
+            cmap=cmap or "viridis",
+            vmin=low,
+            vmax=high,
             **style,
-        )  # fmt: skip
+        )
         if colorbar and len(order):
             bar = ax.get_figure(root=True).colorbar(points, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
             bar.solids.set_alpha(1)
@@ -172,9 +196,13 @@ def _draw_categories(
     names = [str(c) for c in values.categories]
     for group in [groups] if isinstance(groups, str) else (groups or []):
         if str(group) not in names:
-            raise InvalidOptionError(f"Unable to find {group!r} in `adata.obs[{key!r}]`.{suggest(group, names)}")
+            raise InvalidOptionError(
+                f"Unable to find {group!r} in `adata.obs[{key!r}]`.{suggest(group, names)}"
+            )
     colors = category_colors(adata, key, list(values.categories), palette)
-    table = np.array([colors[c] if _in_groups(c, groups) else na_color for c in values.categories] + [na_color])
+    table = np.array(
+        [colors[c] if _in_groups(c, groups) else na_color for c in values.categories] + [na_color]
+    )
     background = (table[values.codes] == na_color) if groups is not None else values.codes < 0
     order = np.argsort(~background, kind="stable")
     ax.scatter(xy[order, 0], xy[order, 1], s=sizes[order], c=table[values.codes][order], **style)
@@ -206,9 +234,16 @@ def _labels_on_data(
         spot = points[np.argmin(((points - center) ** 2).sum(axis=1))]
         texts.append(
             ax.text(
-                spot[0], spot[1], str(category), ha="center", va="center", zorder=5, fontsize=fontsize,
-                fontweight=fontweight or "bold", path_effects=halo,
-            )  # fmt: skip
+                spot[0],
+                spot[1],
+                str(category),
+                ha="center",
+                va="center",
+                zorder=5,
+                fontsize=fontsize,
+                fontweight=fontweight or "bold",
+                path_effects=halo,
+            )
         )
     return texts
 
@@ -228,8 +263,12 @@ def _spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
     offset = centers - start
     for _ in range(rounds):
         moved = False
-        centers[:, 0] = np.clip(centers[:, 0], frame.x0 + half[:, 0], np.maximum(frame.x1 - half[:, 0], frame.x0))
-        centers[:, 1] = np.clip(centers[:, 1], frame.y0 + half[:, 1], np.maximum(frame.y1 - half[:, 1], frame.y0))
+        centers[:, 0] = np.clip(
+            centers[:, 0], frame.x0 + half[:, 0], np.maximum(frame.x1 - half[:, 0], frame.x0)
+        )
+        centers[:, 1] = np.clip(
+            centers[:, 1], frame.y0 + half[:, 1], np.maximum(frame.y1 - half[:, 1], frame.y0)
+        )
         for i in range(len(texts)):
             for j in range(i):
                 gap = half[i] + half[j] - np.abs(centers[i] - centers[j])

@@ -19,7 +19,13 @@ import pandas as pd
 from matplotlib.colors import is_color_like, to_hex
 from numpy.typing import NDArray
 
-from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte._errors import (
+    InvalidDataError,
+    InvalidOptionError,
+    InvalidTypeError,
+    MissingDataError,
+    suggest,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -124,8 +130,8 @@ def _palette_colors(palette: str | Sequence[str] | Mapping[Any, str], categories
     if isinstance(palette, str):
         if palette not in mpl.colormaps:
             raise InvalidOptionError(
-                f"Invalid option `palette={palette!r}`: expected the name of a matplotlib colour map, a list of "
-                f"colours or a dict of them.{suggest(palette, mpl.colormaps)}"
+                f"Invalid option `palette={palette!r}`: expected the name of a matplotlib colour map, "
+                f"a list of colours or a dict of them.{suggest(palette, mpl.colormaps)}"
             )
         cmap = mpl.colormaps[palette]
         listed = getattr(cmap, "colors", None)
@@ -146,7 +152,9 @@ def _palette_colors(palette: str | Sequence[str] | Mapping[Any, str], categories
         chosen = [given[i % len(given)] for i in range(n)]
     wrong = [c for c in chosen if not is_color_like(c)]
     if wrong:
-        raise InvalidOptionError(f"Invalid option `palette`: {wrong[0]!r} is not a colour that matplotlib knows.")
+        raise InvalidOptionError(
+            f"Invalid option `palette`: {wrong[0]!r} is not a colour that matplotlib knows."
+        )
     return [to_hex(c) for c in chosen]
 
 
@@ -246,13 +254,17 @@ def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | No
             raise InvalidOptionError(f"Invalid legend position {loc}: matplotlib has the numbers 0 to 10.")
         return loc
     if not isinstance(loc, str):
-        raise InvalidTypeError(f"Expected the legend position to be a `str` or `None`, found `{type(loc).__name__}`.")
+        raise InvalidTypeError(
+            f"Expected the legend position to be a `str` or `None`, found `{type(loc).__name__}`."
+        )
     words = loc.lower().split()
     if words in (["best"], ["right"]):
         return words[0]
     usage = "Write '<upper|top|center|lower|bottom> <left|center|right> [in|out]', such as 'upper right out'."
     if not words or words[0] not in _VERTICAL:
-        raise InvalidOptionError(f"Invalid legend position {loc!r}: {' '.join(words[:1])!r} is not vertical. {usage}")
+        raise InvalidOptionError(
+            f"Invalid legend position {loc!r}: {' '.join(words[:1])!r} is not vertical. {usage}"
+        )
     vertical = _VERTICAL[words[0]]
     if len(words) == 1:
         return vertical, "left" if vertical == "lower" else "right", "in"
@@ -267,7 +279,9 @@ def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | No
     if modifier not in _MODIFIERS:
         raise InvalidOptionError(f"Invalid modifier {modifier!r} in {loc!r}. Valid ones are 'in' and 'out'.")
     if (vertical, words[1], modifier) == ("center", "center", "out"):
-        raise InvalidOptionError(f"Invalid legend position {loc!r}: the center can not be outside the axes. {usage}")
+        raise InvalidOptionError(
+            f"Invalid legend position {loc!r}: the center can not be outside the axes. {usage}"
+        )
     return vertical, words[1], modifier
 
 
@@ -292,7 +306,10 @@ def place_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], **kwar
         name = "lower center" if vertical == "upper" else "upper center"
     else:
         left, _, right, _ = _decorated_extent(ax)
-        anchor = (right if horizontal == "right" else left, {"upper": 1.0, "center": 0.5, "lower": 0.0}[vertical])
+        anchor = (
+            right if horizontal == "right" else left,
+            {"upper": 1.0, "center": 0.5, "lower": 0.0}[vertical],
+        )
         name = f"{vertical} {'left' if horizontal == 'right' else 'right'}"
     return ax.legend(handles=handles, loc=name, bbox_to_anchor=anchor, borderaxespad=0.3, **kwargs)
 
@@ -326,7 +343,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None 
         Where it was written.
     """
     if isinstance(path, bool) or not isinstance(path, str | os.PathLike):
-        raise InvalidTypeError(f"Expected `save` to be a path, found `{type(path).__name__}`. Give a file name.")
+        raise InvalidTypeError(
+            f"Expected `save` to be a path, found `{type(path).__name__}`. Give a file name."
+        )
     target = Path(path).expanduser()
     if target.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
         target = target.with_name(target.name + ".png")

@@ -14,12 +14,15 @@ __all__ = ["sort_keywords"]
 # Understood, because scripts pass them, but with nothing to steer here: name and its usual default.
 NO_EFFECT: dict[str, Any] = {
     "vkey": None, "recompute": None, "X": None, "V": None, "X_grid": None, "V_grid": None,
-    "principal_curve": False, "projection": "2d", "ncols": None, "nrows": None, "wspace": None, "hspace": None,
+    "principal_curve": False, "projection": "2d", "ncols": None, "nrows": None, "wspace": None,
+    "hspace": None,
     "neighbors_key": None, "edges": False, "edges_width": 0.1, "edges_color": "grey", "arrows": False,
     "arrows_kwds": None, "add_outline": False, "outline_width": None, "outline_color": None, "mask_obs": None,
-    "gene_symbols": None, "na_in_legend": True, "scale_factor": None, "return_fig": None, "legend_align_text": None,
+    "gene_symbols": None, "na_in_legend": True, "scale_factor": None, "return_fig": None,
+    "legend_align_text": None,
     "right_margin": None, "left_margin": None, "colorbar_loc": "right", "rescale_color": None,
-    "color_gradients": None, "add_text": None, "vcenter": None, "norm": None, "zorder": None, "rasterized": None,
+    "color_gradients": None, "add_text": None, "vcenter": None, "norm": None, "zorder": None,
+    "rasterized": None,
     "aspect": "auto", "add_margin": None,
 }  # fmt: skip
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_random_walks", "walks_frame"]
 
 _CELL_KEYWORDS = (
-    "layer", "use_raw", "size", "alpha", "palette", "groups", "vmin", "vmax", "sort_order", "na_color", "legend_loc",
+    "layer", "use_raw", "size", "alpha", "palette", "groups", "vmin", "vmax", "sort_order",
+    "na_color", "legend_loc",
     "legend_fontsize", "legend_fontweight", "legend_fontoutline", "colorbar", "marker",
 )  # fmt: skip
 _FRAME_KEYWORDS = ("frameon", "xlabel", "ylabel", "fontsize", "xlim", "ylim")
@@ -54,7 +55,9 @@ def walks_frame(
     """
     xy = np.asarray(embedding, dtype=np.float64)
     if xy.ndim != 2 or xy.shape[1] != 2:
-        raise InvalidDataError(f"Expected an embedding of shape (n_cells, 2), found {xy.shape}. Select two columns.")
+        raise InvalidDataError(
+            f"Expected an embedding of shape (n_cells, 2), found {xy.shape}. Select two columns."
+        )
     paths = [_check_walk(k, walk, len(xy)) for k, walk in enumerate(walks)]
     cells = np.concatenate(paths) if paths else np.empty(0, dtype=np.intp)
     lengths = [len(path) for path in paths]
@@ -73,12 +76,14 @@ def _check_walk(number: int, walk: ArrayLike, n_cells: int) -> NDArray[np.intp]:
     path = np.asarray(walk)
     if path.ndim != 1 or not len(path) or not np.issubdtype(path.dtype, np.integer):
         raise InvalidDataError(
-            f"Expected walk {number} to be a list of cell indices with its start, found shape {path.shape} and "
-            f"dtype {path.dtype}."
+            f"Expected walk {number} to be a list of cell indices with its start, found shape "
+            f"{path.shape} and dtype {path.dtype}."
         )
     outside = path[(path < 0) | (path >= n_cells)]
     if len(outside):
-        raise InvalidIndexError(f"Walk {number} visits cell {outside[0]}, but there are {n_cells} cells, from 0.")
+        raise InvalidIndexError(
+            f"Walk {number} visits cell {outside[0]}, but there are {n_cells} cells, from 0."
+        )
     return path.astype(np.intp)
 
 
@@ -124,7 +129,8 @@ def plot_random_walks(
     ixs_legend_loc : str, optional
         Where to put a legend for first and last cells, such as `"upper right out"`; `None`: no legend.
     start_ixs, stop_ixs : array-like of int, optional
-        Cells where walks were allowed to start and where they were to stop. Circled thinly.
+        Cells where walks were allowed to start and where they were to stop. Circled thinly if there is a
+        legend.
     color : str, optional
         An `obs` column, a gene or a colour for the cells. Default, and for `"none"`: light grey.
     title : str, optional
@@ -138,9 +144,11 @@ def plot_random_walks(
     ax : matplotlib.axes.Axes, optional
         Draw here; a new figure by default.
     **kwargs
-        As `scanpy.pl.embedding` calls them, for the cells: `layer`, `use_raw`, `size` (square points), `alpha`,
+        As `scanpy.pl.embedding` calls them, for the cells: `layer`, `use_raw`, `size` (square points),
+        `alpha`,
         `color_map`, `palette`, `groups`, `vmin`, `vmax`, `sort_order`, `na_color`, `marker`, `components`,
-        `legend_loc` (default `"right margin"`, for which `"right"` is short; `"on data"`, `"none"`, or a place
+        `legend_loc` (default `"right margin"`, for which `"right"` is short; `"on data"`, `"none"`, or a
+        place
         such as `"upper left"`), `legend_fontsize`, `legend_fontweight`, `legend_fontoutline`, `colorbar`,
         `frameon` (default off), `xlabel`, `ylabel`, `fontsize`, `xlim`, `ylim`.
 
@@ -188,12 +196,15 @@ def plot_random_walks(
     table = walks_frame(walks, xy)
     if table.empty:
         raise InvalidDataError("Expected at least 1 walk, found none. Simulate some first.")
-    allowed = [_check_cells(name, ixs, len(xy)) for name, ixs in (("start_ixs", start_ixs), ("stop_ixs", stop_ixs))]
+    allowed = [
+        _check_cells(name, ixs, len(xy)) for name, ixs in (("start_ixs", start_ixs), ("stop_ixs", stop_ixs))
+    ]
 
     axes, ours = new_axes(ax, figsize, dpi)
     frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
     cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
     cells["legend_loc"] = options.get("legend_loc", "right margin")
+    cells.setdefault("alpha", 0.6)
     color = "lightgrey" if color is None or color == "none" else color
     labels = draw_cells(axes, adata, xy, color, cmap=options.get("color_map"), **cells)
 
@@ -203,34 +214,54 @@ def plot_random_walks(
         segments = np.stack([points[:-1], points[1:]], axis=1)
         axes.add_collection(
             LineCollection(
-                segments, colors=cmap(np.linspace(0, 1, len(segments))), linewidths=linewidth, alpha=linealpha,
-                zorder=2, capstyle="round",
+                segments,
+                colors=cmap(np.linspace(0, 1, len(segments))),
+                linewidths=linewidth,
+                alpha=linealpha,
+                zorder=2,
+                capstyle="round",
             ),
             autolim=False,
-        )  # fmt: skip
+        )
     area = max(point_size(len(xy), axes) * 1.6, 22.0)
-    for ixs, edge in zip(allowed, (first_color, last_color), strict=True):
-        if ixs is not None:
-            axes.scatter(
-                xy[ixs, 0], xy[ixs, 1], s=area * 0.55, facecolors="none", edgecolors=[edge], linewidths=0.5, alpha=0.6,
-                zorder=1.5,
-            )  # fmt: skip
+    rings = []
+    for ixs, edge, name in zip(allowed, (first_color, last_color), ("may start", "may stop"), strict=True):
+        if ixs is not None and ixs_legend_loc not in (None, "none"):
+            rings.append(
+                axes.scatter(
+                    *xy[ixs].T,
+                    s=area * 0.55,
+                    facecolors="none",
+                    edgecolors=[edge],
+                    linewidths=0.6,
+                    alpha=0.7,
+                    zorder=1.5,
+                    label=name,
+                )
+            )
     ends = table.groupby("walk", sort=True)[["x", "y"]]
     handles = []
     for places, fill, rim, name, order in (
         (ends.first(), first_color, "white", "start", 3.0),
-        (ends.last(), last_color, "black", "stop" if stop_ixs is not None else "end", 3.1),
+        (ends.last(), last_color, "black", "stop", 3.1),
     ):
         handles.append(
             axes.scatter(
-                places["x"], places["y"], s=area, color=[fill], edgecolors=rim, linewidths=0.9, zorder=order, label=name
+                places["x"],
+                places["y"],
+                s=area,
+                color=[fill],
+                edgecolors=rim,
+                linewidths=0.9,
+                zorder=order,
+                label=name,
             )
         )
     if title is None:
         title = color if color in adata.obs or color in adata.var_names else ""
     pair = component_indices(components, max(2, _n_columns(adata, basis)))
     dress(axes, basis=basis, title=title, components=pair, labels=labels, **frame)
-    _add_legend(axes, ixs_legend_loc, handles, place_legend)
+    _add_legend(axes, ixs_legend_loc, handles + rings, place_legend)
     finish(axes, save=save, show=show, dpi=dpi, ours=ours)
     return axes
 
