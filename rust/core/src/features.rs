@@ -153,15 +153,25 @@ impl<'a, E: Element> Matrix<'a, E> {
         self.gather(i, out, Into::into);
     }
 
-    /// Stored values of row `i` with their original column, as float64.
-    fn stored(&self, i: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let (cols, values): (Option<&[i32]>, &[E]) = match &self.storage {
+    /// Columns (`None` when dense: all of them) and values of row `i` as stored, selected or not.
+    pub(crate) fn row_slices(&self, i: usize) -> (Option<&[i32]>, &[E]) {
+        match &self.storage {
             Storage::Dense(data) => (None, &data[i * self.n_cols..(i + 1) * self.n_cols]),
             Storage::Sparse { indptr, indices, data } => {
                 let range = indptr[i] as usize..indptr[i + 1] as usize;
                 (Some(&indices[range.clone()]), &data[range])
             }
-        };
+        }
+    }
+
+    /// Number of columns, selected or not.
+    pub(crate) fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Stored values of row `i` with their original column, as float64.
+    fn stored(&self, i: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let (cols, values) = self.row_slices(i);
         values.iter().enumerate().map(move |(k, &x)| (cols.map_or(k, |c| c[k] as usize), x.into()))
     }
 }

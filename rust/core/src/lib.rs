@@ -7,10 +7,15 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod algebra;
 pub mod csr;
 pub mod error;
 pub mod features;
+mod in_order;
 pub mod kernels;
 pub mod run;
+pub mod scores;
+pub mod stats;
+pub mod walk;
 
 pub use error::{Error, Result};

@@ -1,3 +1,4 @@
 //! One file per kernel: from data on cells to a transition matrix.
 
 pub mod connectivity;
+pub mod pseudotime;

@@ -1,0 +1,256 @@
+//! Sums and products of compressed-row matrices, one pass over the rows, nothing densified.
+
+use crate::csr::Csr;
+use crate::error::{Error, Result};
+use crate::in_order::InOrder;
+use crate::kernels::connectivity::row_normalize;
+use crate::run::Run;
+
+/// Rows per block of work.
+const BLOCK: usize = 512;
+
+/// Some rows of the result.
+#[derive(Debug, Default)]
+struct Rows {
+    lengths: Vec<usize>,
+    indices: Vec<i32>,
+    data: Vec<f64>,
+}
+
+impl Rows {
+    fn clear(&mut self) {
+        self.lengths.clear();
+        self.indices.clear();
+        self.data.clear();
+    }
+
+    fn push(&mut self, col: i32, value: f64) {
+        self.indices.push(col);
+        self.data.push(value);
+    }
+}
+
+/// `sum_k weights[k] * matrices[k]`.
+///
+/// Each entry is the sum of its products from the first matrix to the last. Every entry that is stored
+/// in one of the matrices is stored in the result, also when it is zero.
+///
+/// # Errors
+/// [`Error::Parameter`] without matrices or for a weight that is not finite, [`Error::Shape`] when
+/// lengths or shapes differ, [`Error::NotFinite`] when a sum overflows, [`Error::Cancelled`].
+pub fn weighted_sum(matrices: &[Csr<'_>], weights: &[f64], run: &Run) -> Result<Csr<'static>> {
+    if matrices.len() != weights.len() {
+        return Err(Error::shape(
+            "the weights",
+            format!("one per matrix ({})", matrices.len()),
+            weights.len(),
+        ));
+    }
+    if let Some(w) = weights.iter().find(|w| !w.is_finite()) {
+        return Err(Error::parameter("weights", "finite", w));
+    }
+    let room = matrices.iter().map(Csr::nnz).sum();
+    combine(matrices, room, run, |i, heads, out| match matrices {
+        [a, b] => add_two(a.row(i), b.row(i), [weights[0], weights[1]], out),
+        _ => add_all(matrices, weights, i, heads, out),
+    })
+}
+
+/// Two rows, the case that matters most: one comparison per entry.
+fn add_two(a: (&[i32], &[f64]), b: (&[i32], &[f64]), [wa, wb]: [f64; 2], out: &mut Rows) {
+    let (mut x, mut y) = (0, 0);
+    while x < a.0.len() && y < b.0.len() {
+        let (ja, jb) = (a.0[x], b.0[y]);
+        let value = match ja.cmp(&jb) {
+            std::cmp::Ordering::Less => wa * a.1[x],
+            std::cmp::Ordering::Greater => wb * b.1[y],
+            std::cmp::Ordering::Equal => wa * a.1[x] + wb * b.1[y],
+        };
+        out.push(ja.min(jb), value);
+        x += usize::from(ja <= jb);
+        y += usize::from(jb <= ja);
+    }
+    for (rest, weight) in [((&a.0[x..], &a.1[x..]), wa), ((&b.0[y..], &b.1[y..]), wb)] {
+        out.indices.extend_from_slice(rest.0);
+        out.data.extend(rest.1.iter().map(|v| weight * v));
+    }
+}
+
+/// Any number of rows: the smallest column among the heads goes next.
+fn add_all(matrices: &[Csr<'_>], weights: &[f64], i: usize, heads: &mut [usize], out: &mut Rows) {
+    heads.fill(0);
+    loop {
+        let next = matrices.iter().zip(&*heads).filter_map(|(m, &at)| m.cols(i).get(at)).min();
+        let Some(&col) = next else { return };
+        let mut value = 0.0;
+        for ((m, at), weight) in matrices.iter().zip(heads.iter_mut()).zip(weights) {
+            let (cols, values) = m.row(i);
+            if cols.get(*at) == Some(&col) {
+                value += weight * values[*at];
+                *at += 1;
+            }
+        }
+        out.push(col, value);
+    }
+}
+
+/// The element-wise product of all matrices, rows divided by their sum.
+///
+/// An entry is stored where it is stored in every matrix and the product is not zero.
+///
+/// # Errors
+/// [`Error::Parameter`] without matrices, [`Error::Shape`] when shapes differ, [`Error::Negative`] for a
+/// negative product, [`Error::ZeroRows`] for rows in which the matrices have no entry in common,
+/// [`Error::NotFinite`] when a product overflows, [`Error::Cancelled`].
+pub fn elementwise_product(matrices: &[Csr<'_>], run: &Run) -> Result<Csr<'static>> {
+    let room = matrices.iter().map(Csr::nnz).min().unwrap_or(0);
+    let product = combine(matrices, room, run, |i, heads, out| multiply(matrices, i, heads, out))?;
+    let values = row_normalize(&product)?;
+    let n_cols = product.n_cols();
+    let (indptr, indices, _) = product.into_parts();
+    Ok(Csr::from_parts(n_cols, indptr, indices, values))
+}
+
+fn multiply(matrices: &[Csr<'_>], i: usize, heads: &mut [usize], out: &mut Rows) {
+    let [first, others @ ..] = matrices else { return };
+    heads.fill(0);
+    let (cols, values) = first.row(i);
+    'entries: for (&col, &value) in cols.iter().zip(values) {
+        let mut product = value;
+        for (m, at) in others.iter().zip(heads.iter_mut()) {
+            let (cols, values) = m.row(i);
+            while cols.get(*at).is_some_and(|&c| c < col) {
+                *at += 1;
+            }
+            match cols.get(*at) {
+                Some(&c) if c == col => product *= values[*at],
+                Some(_) => continue 'entries,
+                None => return,
+            }
+        }
+        if product != 0.0 {
+            out.push(col, product);
+        }
+    }
+}
+
+/// Makes a matrix whose row `i` is what `row(i, heads, out)` pushes; `heads` is scratch, one per matrix.
+fn combine(
+    matrices: &[Csr<'_>],
+    room: usize,
+    run: &Run,
+    row: impl Fn(usize, &mut [usize], &mut Rows) + Sync + Send,
+) -> Result<Csr<'static>> {
+    let [first, others @ ..] = matrices else {
+        return Err(Error::parameter("matrices", "at least one matrix", "none"));
+    };
+    let (n_rows, n_cols) = (first.n_rows(), first.n_cols());
+    for m in others {
+        if (m.n_rows(), m.n_cols()) != (n_rows, n_cols) {
+            let found = format!("({}, {})", m.n_rows(), m.n_cols());
+            return Err(Error::shape("all matrices", format!("shape ({n_rows}, {n_cols})"), found));
+        }
+    }
+    run.expect_steps(n_rows);
+    let mut indptr = Vec::with_capacity(n_rows + 1);
+    indptr.push(0);
+    // Room for the largest possible outcome; pages that are never written are never allocated.
+    let (mut indices, mut data) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let mut parts = InOrder::new(|part: &mut Rows| {
+        let mut end = indices.len() as i64;
+        indptr.extend(part.lengths.iter().map(|&n| {
+            end += n as i64;
+            end
+        }));
+        indices.extend_from_slice(&part.indices);
+        data.extend_from_slice(&part.data);
+    });
+    run.blocks(
+        n_rows,
+        BLOCK,
+        || (Rows::default(), vec![0; matrices.len()]),
+        |(out, heads), rows| {
+            out.clear();
+            for i in rows {
+                let before = out.data.len();
+                row(i, heads, out);
+                if out.data[before..].iter().any(|v| !v.is_finite()) {
+                    return Err(Error::NotFinite { what: "the combination of the matrices".into(), row: i });
+                }
+                out.lengths.push(out.data.len() - before);
+            }
+            Ok(())
+        },
+        |(out, _), rows| parts.put(rows, out),
+    )?;
+    indices.shrink_to_fit();
+    data.shrink_to_fit();
+    Ok(Csr::from_parts(n_cols, indptr, indices, data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [[1, 0, 3], [0, 0, 0]]
+    fn a() -> Csr<'static> {
+        Csr::new(3, vec![0, 2, 2], vec![0, 2], vec![1.0, 3.0]).unwrap()
+    }
+
+    /// [[0, 2, 4], [5, 0, 0]]
+    fn b() -> Csr<'static> {
+        Csr::new(3, vec![0, 2, 3], vec![1, 2, 0], vec![2.0, 4.0, 5.0][..].to_vec()).unwrap()
+    }
+
+    /// 2 a + 10 b = [[2, 20, 46], [50, 0, 0]]
+    #[test]
+    fn two_matrices_are_added_with_their_weights() {
+        let sum = weighted_sum(&[a(), b()], &[2.0, 10.0], &Run::new(2)).unwrap();
+        assert_eq!(sum.into_parts(), (vec![0, 3, 4], vec![0, 1, 2, 0], vec![2.0, 20.0, 46.0, 50.0]));
+    }
+
+    /// a + b + a = [[2, 2, 10], [5, 0, 0]]
+    #[test]
+    fn three_matrices_are_added_in_order() {
+        let sum = weighted_sum(&[a(), b(), a()], &[1.0; 3], &Run::new(1)).unwrap();
+        assert_eq!(sum.into_parts(), (vec![0, 3, 4], vec![0, 1, 2, 0], vec![2.0, 2.0, 10.0, 5.0]));
+        assert_eq!(weighted_sum(&[b()], &[1.0], &Run::new(1)).unwrap(), b());
+    }
+
+    #[test]
+    fn a_sum_keeps_zeros_that_arithmetic_gives() {
+        let sum = weighted_sum(&[a(), a()], &[1.0, -1.0], &Run::new(1)).unwrap();
+        assert_eq!(sum.into_parts(), (vec![0, 2, 2], vec![0, 2], vec![0.0, 0.0]));
+    }
+
+    /// [[1, 2], [1, 1]] * [[3, 1], [0, 4]] = [[3, 2], [0, 4]], rows divided by 5 and 4.
+    #[test]
+    fn a_product_is_normalised_and_its_zeros_are_dropped() {
+        let x = Csr::new(2, vec![0, 2, 4], vec![0, 1, 0, 1], vec![1.0, 2.0, 1.0, 1.0]).unwrap();
+        let y = Csr::new(2, vec![0, 2, 4], vec![0, 1, 0, 1], vec![3.0, 1.0, 0.0, 4.0]).unwrap();
+        let product = elementwise_product(&[x, y], &Run::new(2)).unwrap();
+        let (indptr, indices, data) = product.into_parts();
+        assert_eq!((indptr, indices), (vec![0, 2, 3], vec![0, 1, 1]));
+        for (found, expected) in data.iter().zip([0.6, 0.4, 1.0]) {
+            assert!((found - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn rows_without_a_common_entry_are_named() {
+        let out = elementwise_product(&[a(), b()], &Run::new(1));
+        assert_eq!(out, Err(Error::ZeroRows { rows: vec![1] }));
+    }
+
+    #[test]
+    fn nothing_different_shapes_and_bad_weights_are_refused() {
+        let run = Run::new(1);
+        assert!(matches!(weighted_sum(&[], &[], &run), Err(Error::Parameter { .. })));
+        assert!(matches!(elementwise_product(&[], &run), Err(Error::Parameter { .. })));
+        assert!(matches!(weighted_sum(&[a(), a().transpose()], &[1.0; 2], &run), Err(Error::Shape { .. })));
+        assert!(matches!(weighted_sum(&[a()], &[1.0; 2], &run), Err(Error::Shape { .. })));
+        assert!(matches!(weighted_sum(&[a()], &[f64::NAN], &run), Err(Error::Parameter { .. })));
+        let huge = Csr::new(1, vec![0, 1], vec![0], vec![1e308]).unwrap();
+        assert!(matches!(weighted_sum(&[huge], &[10.0], &run), Err(Error::NotFinite { row: 0, .. })));
+    }
+}

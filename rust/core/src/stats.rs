@@ -1,0 +1,464 @@
+//! Statistics of cell-by-gene matrices in one pass over their rows, dense or compressed.
+
+use crate::error::{Error, Result};
+use crate::features::{Element, Features, Matrix};
+use crate::in_order::InOrder;
+use crate::run::Run;
+use crate::with_matrix;
+
+/// Rows per block when rows are looked at one by one.
+const SCAN: usize = 256;
+/// Rows whose sums are taken about a common shift.
+const CHUNK: usize = 256;
+/// A matrix is cut into at most this many blocks, which bounds the memory for their partial sums.
+const MOST_BLOCKS: usize = 64;
+/// Columns worked on together, so that their sums stay in the cache.
+const TILE: usize = 512;
+
+/// Number of values `> 0` in each row of `x`; repeated entries of a sparse row add up first.
+///
+/// # Errors
+/// [`Error::Cancelled`].
+pub fn count_positive(x: &Features<'_>, run: &Run) -> Result<Vec<i64>> {
+    with_matrix!(x, m => {
+        let mut out = vec![0; m.n_rows()];
+        run.expect_steps(m.n_rows());
+        run.blocks(
+            m.n_rows(),
+            SCAN,
+            || (Vec::new(), Vec::new()),
+            |(counts, entries), rows| {
+                counts.clear();
+                counts.extend(rows.map(|i| match m.row_slices(i) {
+                    (Some(cols), values) if !increasing(cols) => {
+                        add_repeats(cols, values, entries);
+                        entries.iter().filter(|&&(_, v)| v > 0.0).count() as i64
+                    }
+                    (_, values) => values.iter().filter(|&&v| Into::<f64>::into(v) > 0.0).count() as i64,
+                }));
+                Ok(())
+            },
+            |(counts, _), rows| out[rows].copy_from_slice(counts),
+        )?;
+        Ok(out)
+    })
+}
+
+/// Pearson correlation of every column of `x` with every target.
+///
+/// * `x`: `(n_rows, n_cols)`; columns that are masked out are included.
+/// * `targets`: `(n_rows, n_targets)`, row after row.
+///
+/// Returns `(n_cols, n_targets)`, row after row. NaN where a column or target is constant, and for
+/// columns with a value that is NaN, infinite, or so large that its square is.
+///
+/// Rows are read once. Chunks of rows are summed about a value of their own column, which loses no more
+/// than a factor of the chunk's length to cancellation, and combined by the update of Chan, Golub &
+/// LeVeque (The American Statistician 1983, equations 1.5). What is a chunk depends on `n_rows` alone, so
+/// the number of threads changes no bit.
+///
+/// # Errors
+/// [`Error::Shape`] when `targets` does not hold `n_rows * n_targets` values, [`Error::NotFinite`] for NaN
+/// or infinite targets, [`Error::Cancelled`].
+pub fn column_correlations(
+    x: &Features<'_>,
+    targets: &[f64],
+    n_targets: usize,
+    run: &Run,
+) -> Result<Vec<f64>> {
+    let n = x.n_rows();
+    if n.checked_mul(n_targets) != Some(targets.len()) {
+        let expected = format!("one value per row ({n}) and target ({n_targets})");
+        return Err(Error::shape("the targets", expected, targets.len()));
+    }
+    if let Some(at) = targets.iter().position(|y| !y.is_finite()) {
+        return Err(Error::NotFinite { what: "the target".into(), row: at / n_targets });
+    }
+    let spread: Vec<f64> = (0..n_targets).map(|t| deviation(targets, n_targets, t)).collect();
+    let total = with_matrix!(x, m => moments(m, targets, n_targets, run))?;
+    let mut out = total.products;
+    for (row, &m2) in out.chunks_mut(n_targets.max(1)).zip(&total.m2) {
+        for (r, &y) in row.iter_mut().zip(&spread) {
+            let x = m2.sqrt();
+            *r = if x > 0.0 && x.is_finite() && y > 0.0 { (*r / x / y).clamp(-1.0, 1.0) } else { f64::NAN };
+        }
+    }
+    Ok(out)
+}
+
+/// Root of the sum of squared deviations of one target from its mean; 0 exactly when it is constant.
+fn deviation(targets: &[f64], n_targets: usize, t: usize) -> f64 {
+    let column = || targets.iter().skip(t).step_by(n_targets);
+    let first = column().next().copied().unwrap_or(0.0);
+    let n = column().count().max(1) as f64;
+    let mean = column().map(|y| y - first).sum::<f64>() / n;
+    column().map(|y| (y - first - mean).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Means, sums of squares and of products about the means, of some rows.
+#[derive(Debug, Default, Clone)]
+struct Moments {
+    n: f64,
+    /// Of the columns.
+    mean: Vec<f64>,
+    m2: Vec<f64>,
+    /// Of the targets.
+    target_mean: Vec<f64>,
+    /// Column after column, `n_targets` each.
+    products: Vec<f64>,
+}
+
+impl Moments {
+    /// Adds the rows of `other`, which come after ours.
+    fn merge(&mut self, other: &Self) {
+        if self.n == 0.0 {
+            self.clone_from(other);
+            return;
+        }
+        let n = self.n + other.n;
+        let (share, weight) = (other.n / n, self.n * other.n / n);
+        let dy: Vec<f64> = other.target_mean.iter().zip(&self.target_mean).map(|(b, a)| b - a).collect();
+        let n_targets = dy.len();
+        for j in 0..self.mean.len() {
+            let dx = other.mean[j] - self.mean[j];
+            self.mean[j] += dx * share;
+            self.m2[j] += other.m2[j] + dx * dx * weight;
+            let theirs = &other.products[j * n_targets..(j + 1) * n_targets];
+            let ours = &mut self.products[j * n_targets..(j + 1) * n_targets];
+            for ((p, q), dy) in ours.iter_mut().zip(theirs).zip(&dy) {
+                *p += q + dx * dy * weight;
+            }
+        }
+        self.target_mean.iter_mut().zip(&dy).for_each(|(m, d)| *m += d * share);
+        self.n = n;
+    }
+}
+
+fn moments<E: Element>(m: &Matrix<'_, E>, targets: &[f64], n_targets: usize, run: &Run) -> Result<Moments> {
+    let n = m.n_rows();
+    let size = m.n_cols() * n_targets;
+    let mut total = Moments {
+        mean: vec![0.0; m.n_cols()],
+        m2: vec![0.0; m.n_cols()],
+        products: vec![0.0; size],
+        ..Moments::default()
+    };
+    run.expect_steps(n);
+    // Whole chunks, so that chunks do not depend on where blocks end.
+    let block = n.div_ceil(MOST_BLOCKS).next_multiple_of(CHUNK);
+    let mut parts = InOrder::new(|part: &mut Moments| total.merge(part));
+    run.blocks(
+        n,
+        block,
+        || (Moments::default(), Chunk::new(m.n_cols(), n_targets)),
+        |(sum, chunk), rows| {
+            sum.n = 0.0;
+            for start in rows.clone().step_by(CHUNK) {
+                run.tick(0)?;
+                let rows = start..(start + CHUNK).min(rows.end);
+                chunk.sums(m, &targets[rows.start * n_targets..rows.end * n_targets], rows);
+                sum.merge(&chunk.out);
+            }
+            Ok(())
+        },
+        |(sum, _), rows| parts.put(rows, sum),
+    )?;
+    Ok(total)
+}
+
+/// Moments of one chunk of rows, with its scratch.
+struct Chunk {
+    n_cols: usize,
+    n_targets: usize,
+    out: Moments,
+    /// Targets less their mean over the chunk, and what is left of their sum by round-off.
+    y: Vec<f64>,
+    y_sum: Vec<f64>,
+    /// Per column: a value of it to count from, and the sum of differences from it.
+    shift: Vec<f64>,
+    sum: Vec<f64>,
+    /// Sparse only. Per column: number of stored values, and the sum of `y` over them.
+    stored: Vec<f64>,
+    stored_y: Vec<f64>,
+    entries: Vec<(i32, f64)>,
+}
+
+impl Chunk {
+    fn new(n_cols: usize, n_targets: usize) -> Self {
+        let columns = || vec![0.0; n_cols];
+        Self {
+            n_cols,
+            n_targets,
+            out: Moments {
+                n: 0.0,
+                mean: columns(),
+                m2: columns(),
+                target_mean: vec![0.0; n_targets],
+                products: vec![0.0; n_cols * n_targets],
+            },
+            y: Vec::new(),
+            y_sum: vec![0.0; n_targets],
+            shift: columns(),
+            sum: columns(),
+            stored: columns(),
+            stored_y: vec![0.0; n_cols * n_targets],
+            entries: Vec::new(),
+        }
+    }
+
+    /// Fills `self.out` from some rows and their targets.
+    fn sums<E: Element>(&mut self, m: &Matrix<'_, E>, targets: &[f64], rows: std::ops::Range<usize>) {
+        self.center_targets(targets, rows.len() as f64);
+        self.out.m2.fill(0.0);
+        self.out.products.fill(0.0);
+        self.sum.fill(0.0);
+        if m.row_slices(rows.start).0.is_none() {
+            self.dense(m, rows);
+        } else {
+            self.sparse(m, rows);
+        }
+    }
+
+    fn center_targets(&mut self, targets: &[f64], n: f64) {
+        let (mean, k) = (&mut self.out.target_mean, self.n_targets.max(1));
+        self.out.n = n;
+        mean.fill(0.0);
+        self.y_sum.fill(0.0);
+        self.y.clear();
+        targets.chunks(k).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, y)| *m += y / n));
+        for row in targets.chunks(k) {
+            self.y.extend(row.iter().zip(&*mean).map(|(y, m)| y - m));
+        }
+        for row in self.y.chunks(k) {
+            self.y_sum.iter_mut().zip(row).for_each(|(s, y)| *s += y);
+        }
+    }
+
+    fn dense<E: Element>(&mut self, m: &Matrix<'_, E>, rows: std::ops::Range<usize>) {
+        let (k, n) = (self.n_targets, self.out.n);
+        let first = m.row_slices(rows.start).1;
+        self.shift.iter_mut().zip(first).for_each(|(s, &x)| *s = x.into());
+        for start in (0..self.n_cols).step_by(TILE) {
+            let tile = start..(start + TILE).min(self.n_cols);
+            let shift = &self.shift[tile.clone()];
+            let sum = &mut self.sum[tile.clone()];
+            let m2 = &mut self.out.m2[tile.clone()];
+            let products = &mut self.out.products[tile.start * k..tile.end * k];
+            for (at, i) in rows.clone().enumerate() {
+                let y = &self.y[at * k..(at + 1) * k];
+                let row = &m.row_slices(i).1[tile.clone()];
+                let columns = row.iter().zip(shift).zip(sum.iter_mut()).zip(m2.iter_mut());
+                if let &[y] = y {
+                    for ((((&x, s), sum), m2), p) in columns.zip(products.iter_mut()) {
+                        let d = x.into() - s;
+                        *sum += d;
+                        *m2 += d * d;
+                        *p += d * y;
+                    }
+                } else {
+                    for (j, (((&x, s), sum), m2)) in columns.enumerate() {
+                        let d = x.into() - s;
+                        *sum += d;
+                        *m2 += d * d;
+                        products[j * k..(j + 1) * k].iter_mut().zip(y).for_each(|(p, y)| *p += d * y);
+                    }
+                }
+            }
+        }
+        for j in 0..self.n_cols {
+            let mean = self.sum[j] / n;
+            self.out.mean[j] = self.shift[j] + mean;
+            // Rounding may leave a trace below zero; `f64::max` would turn NaN into 0.
+            self.out.m2[j] = not_negative(self.out.m2[j] - self.sum[j] * mean);
+            let products = &mut self.out.products[j * k..(j + 1) * k];
+            products.iter_mut().zip(&self.y_sum).for_each(|(p, y)| *p -= mean * y);
+        }
+    }
+
+    /// As [`Chunk::dense`] over the stored values; the others, all zero, are then added as a group.
+    fn sparse<E: Element>(&mut self, m: &Matrix<'_, E>, rows: std::ops::Range<usize>) {
+        let k = self.n_targets;
+        self.stored.fill(0.0);
+        self.stored_y.fill(0.0);
+        for (at, i) in rows.enumerate() {
+            let (cols, values) = m.row_slices(i);
+            let cols = cols.unwrap_or_default();
+            if increasing(cols) {
+                cols.iter().zip(values).for_each(|(&j, &x)| self.add(j as usize, x.into(), at));
+            } else {
+                let mut entries = std::mem::take(&mut self.entries);
+                add_repeats(cols, values, &mut entries);
+                entries.iter().for_each(|&(j, x)| self.add(j as usize, x, at));
+                self.entries = entries;
+            }
+        }
+        let n = self.out.n;
+        for j in 0..self.n_cols {
+            let stored = self.stored[j];
+            if stored == 0.0 {
+                self.out.mean[j] = 0.0;
+                continue;
+            }
+            let about_shift = self.sum[j] / stored;
+            let mean = self.shift[j] + about_shift;
+            let within = not_negative(self.out.m2[j] - self.sum[j] * about_shift);
+            self.out.mean[j] = mean * (stored / n);
+            self.out.m2[j] = within + mean * mean * (stored * (n - stored) / n);
+            let products = self.out.products[j * k..(j + 1) * k].iter_mut();
+            let stored_y = &self.stored_y[j * k..(j + 1) * k];
+            for ((p, y), all) in products.zip(stored_y).zip(&self.y_sum) {
+                // The last bracket is exactly 0 for a column that is stored throughout.
+                *p += mean * (y - all * (stored / n)) - about_shift * y;
+            }
+        }
+    }
+
+    fn add(&mut self, j: usize, x: f64, at: usize) {
+        let k = self.n_targets;
+        if self.stored[j] == 0.0 {
+            self.shift[j] = x;
+        }
+        let d = x - self.shift[j];
+        self.stored[j] += 1.0;
+        self.sum[j] += d;
+        self.out.m2[j] += d * d;
+        let y = &self.y[at * k..(at + 1) * k];
+        let products = self.out.products[j * k..(j + 1) * k].iter_mut();
+        let stored_y = self.stored_y[j * k..(j + 1) * k].iter_mut();
+        for ((p, s), y) in products.zip(stored_y).zip(y) {
+            *p += d * y;
+            *s += y;
+        }
+    }
+}
+
+fn not_negative(x: f64) -> f64 {
+    if x < 0.0 {
+        0.0
+    } else {
+        x
+    }
+}
+
+fn increasing(cols: &[i32]) -> bool {
+    cols.windows(2).all(|c| c[0] < c[1])
+}
+
+/// The entries of a row with columns sorted and repeated ones added up in the order they are stored.
+fn add_repeats<E: Element>(cols: &[i32], values: &[E], entries: &mut Vec<(i32, f64)>) {
+    entries.clear();
+    entries.extend(cols.iter().zip(values).map(|(&j, &v)| (j, v.into())));
+    entries.sort_by_key(|e| e.0);
+    entries.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns: y itself, its negative, a constant, (0, 0, 1, 0), and one with a NaN.
+    const DENSE: [f64; 20] = [
+        1.,
+        -1.,
+        7.,
+        0.,
+        0., //
+        2.,
+        -2.,
+        7.,
+        0.,
+        f64::NAN, //
+        3.,
+        -3.,
+        7.,
+        1.,
+        0., //
+        4.,
+        -4.,
+        7.,
+        0.,
+        0.,
+    ];
+    const Y: [f64; 4] = [1., 2., 3., 4.];
+
+    fn dense() -> Features<'static> {
+        Features::F64(Matrix::dense(4, 5, &DENSE).unwrap())
+    }
+
+    /// The same without its zeros, columns unsorted and the first value split in two.
+    fn sparse() -> Features<'static> {
+        const DATA: [f64; 15] = [7., 0.5, 0.5, -1., 2., -2., 7., f64::NAN, 3., -3., 7., 1., 4., -4., 7.];
+        let indices = vec![2, 0, 0, 1, 0, 1, 2, 4, 0, 1, 2, 3, 0, 1, 2];
+        Features::F64(Matrix::sparse(5, vec![0, 4, 8, 12, 15], indices, &DATA).unwrap())
+    }
+
+    #[test]
+    fn positive_values_are_counted() {
+        for x in [dense(), sparse()] {
+            assert_eq!(count_positive(&x, &Run::new(2)).unwrap(), [2, 2, 3, 2]);
+        }
+    }
+
+    /// y = (1, 2, 3, 4) deviates by (-1.5, -0.5, 0.5, 1.5), squares sum to 5; column 3 deviates by
+    /// (-1, -1, 3, -1) / 4, squares sum to 3/4, products to 1/2: r = 0.5 / sqrt(3.75).
+    /// With the second target (1, 0, 0, 0), whose squares sum to 3/4: y has -1.5 / sqrt(3.75), column 3
+    /// has products -1/4, so -1/3.
+    #[test]
+    fn correlations_are_as_on_paper() {
+        let r = 0.5 / 3.75_f64.sqrt();
+        for x in [dense(), sparse()] {
+            let out = column_correlations(&x, &Y, 1, &Run::new(1)).unwrap();
+            let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{out:?}");
+            near(out[0], 1.0);
+            near(out[1], -1.0);
+            assert!(out[2].is_nan() && out[4].is_nan());
+            near(out[3], r);
+            let two = [1., 1., 2., 0., 3., 0., 4., 0.];
+            let out = column_correlations(&x, &two, 2, &Run::new(2)).unwrap();
+            let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{out:?}");
+            near(out[0], 1.0);
+            near(out[1], -3.0 * r);
+            near(out[6], r);
+            near(out[7], -1.0 / 3.0);
+        }
+    }
+
+    /// A spread of 1 on a level of 1e9, first stored densely, then as a sparse column without zeros.
+    #[test]
+    fn a_high_level_does_not_drown_the_spread() {
+        let n = 1000;
+        let y: Vec<f64> = (0..n).map(|i| f64::from(i * 37 % 101)).collect();
+        let x: Vec<f64> = y.iter().map(|y| 1e9 - y).collect();
+        let dense = Features::F64(Matrix::dense(n as usize, 1, &x).unwrap());
+        let indptr: Vec<i64> = (0..=i64::from(n)).collect();
+        let sparse = Features::F64(Matrix::sparse(1, indptr, vec![0; n as usize], &x).unwrap());
+        for x in [dense, sparse] {
+            let r = column_correlations(&x, &y, 1, &Run::new(1)).unwrap()[0];
+            assert!((r + 1.0).abs() < 1e-12, "{r}");
+        }
+    }
+
+    #[test]
+    fn a_constant_target_and_a_single_row_give_nan() {
+        let out = column_correlations(&dense(), &[0.1; 4], 1, &Run::new(1)).unwrap();
+        assert!(out.iter().all(|r| r.is_nan()));
+        let one = Features::F64(Matrix::dense(1, 5, &DENSE[..5]).unwrap());
+        assert!(column_correlations(&one, &[1.0], 1, &Run::new(1)).unwrap()[0].is_nan());
+        let none = Features::F64(Matrix::dense(0, 2, &[]).unwrap());
+        assert!(column_correlations(&none, &[], 1, &Run::new(1)).unwrap().iter().all(|r| r.is_nan()));
+    }
+
+    #[test]
+    fn wrong_targets_are_refused() {
+        let run = Run::new(1);
+        assert!(matches!(column_correlations(&dense(), &Y[1..], 1, &run), Err(Error::Shape { .. })));
+        let y = [1., 2., f64::NAN, 4.];
+        assert!(matches!(column_correlations(&dense(), &y, 1, &run), Err(Error::NotFinite { row: 2, .. })));
+    }
+}
