@@ -2,15 +2,25 @@
 #![deny(unsafe_code)]
 #![allow(missing_docs)] // documented in python/ferrocyte/_core.pyi, where its users look
 
+mod algebra;
 mod array;
 mod error;
 mod kernels;
+mod matrix;
+mod pseudotime;
 mod run;
+mod scores;
+mod walk;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    matrix::register(module)?;
+    algebra::register(module)?;
+    pseudotime::register(module)?;
+    walk::register(module)?;
+    scores::register(module)?;
     kernels::register(module)
 }
