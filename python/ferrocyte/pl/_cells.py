@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError, MissingDataError, suggest
-from ferrocyte.pl._common import as_categorical, category_colors, place_legend
+from ferrocyte.pl._common import as_categorical, axes_width, category_colors, place_legend, root_figure
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,7 +38,7 @@ def default_color(adata: AnnData) -> str:
 def point_size(n_cells: int, ax: Axes, *, large: bool = False) -> float:
     """Area of a point in square points such that all cells together cover a fixed share of the axes."""
     box = ax.get_window_extent()
-    dpi = ax.get_figure(root=True).dpi
+    dpi = root_figure(ax).dpi
     square_inches = box.width * box.height / dpi**2
     share, most = (0.45, 160.0) if large else (0.22, 60.0)
     area = share * square_inches * 72**2 / max(n_cells, 1)
@@ -74,7 +74,7 @@ def draw_cells(
     ax: Axes,
     adata: AnnData,
     xy: NDArray[np.float64],
-    color: str | None,
+    color: Any,
     *,
     layer: str | None = None,
     use_raw: bool | None = None,
@@ -168,8 +168,9 @@ def draw_cells(
             **style,
         )
         if colorbar and len(order):
-            bar = ax.get_figure(root=True).colorbar(points, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
-            bar.solids.set_alpha(1)
+            bar = root_figure(ax).colorbar(points, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
+            if bar.solids is not None:
+                bar.solids.set_alpha(1)
             bar.outline.set_visible(False)
     return labels
 
@@ -219,10 +220,8 @@ def _labels_on_data(
 ) -> list[Text]:
     """Category names at the middle cell of each category, moved apart where they would overlap."""
     texts = []
-    box = ax.get_window_extent()
-    inches = box.width / ax.get_figure(root=True).dpi
     if fontsize is None:
-        fontsize = float(np.clip(1.9 * inches, 6, 10) - (1 if len(shown) > 10 else 0))
+        fontsize = float(np.clip(1.9 * axes_width(ax), 6, 10) - (1 if len(shown) > 10 else 0))
     halo = [patheffects.withStroke(linewidth=2.5 if outline is None else outline, foreground="white")]
     for category in shown:
         points = xy[np.asarray(values == category)]
@@ -252,7 +251,7 @@ def _spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
     """Push overlapping labels apart, up and down, and all of them into the axes."""
     if not texts:
         return
-    figure = ax.get_figure(root=True)
+    figure = root_figure(ax)
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
     frame = ax.get_window_extent()
@@ -315,6 +314,6 @@ def dress(
         for spine in ax.spines.values():
             spine.set_visible(False)
     if fontsize is None:
-        fontsize = float(np.clip(2.4 * ax.get_window_extent().width / ax.get_figure(root=True).dpi, 8, 12))
+        fontsize = float(np.clip(2.4 * axes_width(ax), 8, 12))
     ax.set_title(title or "", fontsize=fontsize)
     _spread_labels(ax, labels)

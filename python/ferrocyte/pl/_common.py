@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.colors import is_color_like, to_hex
+from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from ferrocyte._errors import (
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 __all__ = [
+    "axes_width",
     "category_colors",
+    "drawing",
     "embedding_coordinates",
     "finish",
     "legend_place",
-    "new_axes",
     "place_legend",
+    "root_figure",
     "save_figure",
 ]
 
@@ -217,14 +221,35 @@ def component_indices(components: str | Sequence[int], n_columns: int) -> list[i
     return chosen
 
 
-def new_axes(
+def root_figure(ax: Axes) -> Figure:
+    """The figure that axes belong to, also when they sit in a part of it."""
+    figure = ax.figure
+    return figure.figure if isinstance(figure, SubFigure) else figure
+
+
+def axes_width(ax: Axes) -> float:
+    """Width of axes in inches."""
+    return float(ax.get_window_extent().width / root_figure(ax).dpi)
+
+
+@contextmanager
+def drawing(
     ax: Axes | None, figsize: tuple[float, float] | None = None, dpi: float | None = None
-) -> tuple[Axes, bool]:
-    """The axes to draw on and whether we made them; our own figures lay themselves out (`constrained`)."""
+) -> Iterator[tuple[Axes, bool]]:
+    """The axes to draw on, and whether we made them.
+
+    Our own figures lay themselves out (`constrained`), and are closed when drawing fails: a notebook would
+    show the empty frame below the error.
+    """
     if ax is not None:
-        return ax, False
-    _, made = plt.subplots(figsize=figsize, dpi=dpi, layout="constrained")
-    return made, True
+        yield ax, False
+        return
+    figure, made = plt.subplots(figsize=figsize, dpi=dpi, layout="constrained")
+    try:
+        yield made, True
+    except BaseException:
+        plt.close(figure)
+        raise
 
 
 def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | None:
@@ -285,19 +310,19 @@ def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | No
     return vertical, words[1], modifier
 
 
-def place_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], **kwargs: Any) -> Legend | None:
+def place_legend(ax: Axes, loc: Any, handles: Sequence[Any], **kwargs: Any) -> Legend | None:
     """Draw a legend at a position of :func:`legend_place`; `None` if there is to be none.
 
     Outside places keep clear of tick labels, axis labels and title, whatever their size.
     """
-    place = legend_place(loc)
+    place: Any = legend_place(loc)
     if place is None or not handles:
         return None
     if not isinstance(place, tuple):
         return ax.legend(handles=handles, loc=place, **kwargs)
     vertical, horizontal, modifier = place
     if modifier == "in":
-        name = "center" if vertical == horizontal else f"{vertical} {horizontal}"
+        name: Any = "center" if vertical == horizontal else f"{vertical} {horizontal}"
         return ax.legend(handles=handles, loc=name, **kwargs)
     if horizontal == "center":
         # Above or below: the legend hangs on the outer edge of whatever the axes carry there.
@@ -316,7 +341,7 @@ def place_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], **kwar
 
 def _decorated_extent(ax: Axes) -> tuple[float, float, float, float]:
     """Left, bottom, right, top of the axes with labels, ticks and title, in axes fractions."""
-    figure = ax.get_figure(root=True)
+    figure = root_figure(ax)
     box = ax.get_tightbbox(figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None)
     if box is None:
         return 0.0, 0.0, 1.0, 1.0
@@ -383,7 +408,7 @@ def finish(
         Whether we made the figure.
     """
     if save is not None:
-        save_figure(ax.get_figure(root=True), save, dpi)
+        save_figure(root_figure(ax), save, dpi)
     if show is None:
         show = ours and save is None and is_interactive()
     if show and mpl.get_backend().lower() not in _FILE_BACKENDS:

@@ -15,6 +15,8 @@ __all__ = ["VectorGrid", "quiver_scale", "vector_grid"]
 # Share of a figure that its one axes covers, and the size of a figure in inches, in matplotlib's
 # documented defaults (`figure.subplot.*`, `figure.figsize`); height over width of the axes follows.
 _AXES_ASPECT = (0.77 * 4.8) / (0.775 * 6.4)
+_REACH = 4.0  # widths of the Gaussian after which a cell no longer counts; its weight there is 3e-4
+_NO_MASS = 1e-9  # what rounding leaves at the edge of the reach
 _LEAST_MASS = float(np.exp(-(2.5**2) / 2))  # of a lone cell two and a half widths away
 _MARGIN = 0.05  # `axes.xmargin`, `axes.ymargin`: added on both sides of the data
 
@@ -121,9 +123,10 @@ def vector_grid(
 ) -> VectorGrid:
     """Average the vectors of cells on a regular grid.
 
-    At a grid point `g` the vector is `sum_i w_i v_i / sum_i w_i` over the nearest cells, with
+    At a grid point `g` the vector is `sum_i w_i v_i / sum_i w_i` over the cells within `4 * h`, with
     `w_i = exp(-d_i^2 / (2 h^2))` and `d_i` the distance of cell `i` from `g` in grid steps (the
-    Nadaraya-Watson estimate). The width is `h = smooth * max(1, s)`, where `s` is the median distance, in
+    Nadaraya-Watson estimate; the Gaussian is lowered by its value at `4 * h`, so that no cell leaves with a
+    jump). The width is `h = smooth * max(1, s)`, where `s` is the median distance, in
     grid steps, of a cell to its 8th nearest one: sparse data are averaged over more than one step.
 
     Parameters
@@ -138,7 +141,7 @@ def vector_grid(
     smooth : float, default 0.5
         Width of the Gaussian, see above; `True` means the default, `False` and 0 the nearest cell alone.
     n_neighbors : int, optional
-        Average over this many nearest cells. Default: a fiftieth of the cells, at least 12.
+        Average over this many nearest cells only (more if some are equally far). Default: all in reach.
     min_mass : float, default 1
         Streams: 0 (everything) to 5 (large vectors only); grid points whose length times mass (mass counted
         up to 1) is below `10**(min_mass - 6)` of the largest one are NaN. Arrows: 0 (everything) to 100;
@@ -163,7 +166,7 @@ def vector_grid(
 
     Notes
     -----
-    Time O(n_grid * n_neighbors * log n_cells).
+    Time and memory O(n_cells * (4 h)^2) for cells spread evenly.
     """
     from scipy.spatial import cKDTree  # a quarter of a second to load, and only needed here
 
@@ -197,25 +200,34 @@ def vector_grid(
     nearest = min(8, n_cells - 1)
     spread = float(np.median(tree.query(tree.data, k=[nearest + 1])[0])) if nearest else 1.0
     width = smooth * max(1.0, spread)
-    k = 1 if width == 0 else min(n_cells, n_neighbors or max(12, int(np.ceil(n_cells / 50))))
     grid = (
         np.stack(np.meshgrid(np.arange(n_points), np.arange(n_points)), axis=-1).reshape(-1, 2).astype(float)
     )
-    distance, cell = tree.query(grid, k=np.arange(1, k + 1))
     # With no width the nearest cell speaks for its own grid square and nothing further off.
-    weight = (
-        (distance <= np.sqrt(0.5)).astype(float) if width == 0 else np.exp(-0.5 * (distance / width) ** 2)
-    )
-    mass = weight.sum(axis=1)
+    reach = _REACH * width if width > 0 else np.sqrt(0.5)
+    pairs = cKDTree(grid).sparse_distance_matrix(tree, reach, output_type="ndarray")
+    point, cell, distance = pairs["i"], pairs["j"], pairs["v"]
+    if width == 0:
+        n_neighbors = 1
+    if n_neighbors is not None and n_neighbors < n_cells:
+        # Cells as far as the last neighbour all count: which of them comes first is chance.
+        furthest = tree.query(grid, k=[n_neighbors])[0].ravel()
+        near = distance <= furthest[point] * (1 + 1e-9)
+        point, cell, distance = point[near], cell[near], distance[near]
+    weight = _bell(distance / width) if width > 0 else np.ones(len(distance))
+    mass = np.bincount(point, weight, minlength=len(grid))
     with np.errstate(invalid="ignore"):
-        mean = np.einsum("gk,gkd->gd", weight, uv[cell]) / mass[:, None]
+        mean = np.stack(
+            [np.bincount(point, weight * uv[cell, d], minlength=len(grid)) / mass for d in (0, 1)], 1
+        )
 
     speed = np.linalg.norm(mean, axis=1)
     if stream:
-        momentum = np.where(mass > 0, speed * np.minimum(mass, 1.0), 0.0)
-        keep = (momentum > 0) & (momentum >= 10.0 ** (min_mass - 6) * momentum.max())
+        momentum = np.nan_to_num(speed) * np.minimum(mass, 1.0)
+        least = 10.0 ** (min_mass - 6) if min_mass > 0 else 0.0
+        keep = (mass > _NO_MASS) & (momentum >= least * momentum.max())
     else:
-        keep = (mass > 0) & (mass >= min_mass / 100 * np.percentile(mass, 99))
+        keep = (mass > _NO_MASS) & (mass >= min_mass / 100 * np.percentile(mass, 99))
     if min_mass > 0:
         keep &= mass >= _LEAST_MASS
     if cutoff_perc is not None and keep.any():
@@ -223,6 +235,12 @@ def vector_grid(
     mean[~keep] = np.nan
     shape = (n_points, n_points)
     return VectorGrid(x, y, mean[:, 0].reshape(shape), mean[:, 1].reshape(shape), mass.reshape(shape))
+
+
+def _bell(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian of distances in widths, lowered to reach 0 at `_REACH`: 1 at no distance, no jump anywhere."""
+    floor = np.exp(-0.5 * _REACH**2)
+    return np.maximum((np.exp(-0.5 * distance**2) - floor) / (1 - floor), 0.0)
 
 
 def _check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:

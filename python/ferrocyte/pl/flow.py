@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +85,14 @@ def plot_single_flow(
     """
     from matplotlib.patches import Patch
 
-    from ferrocyte.pl._common import category_colors, finish, legend_place, new_axes, place_legend
+    from ferrocyte.pl._common import (
+        category_colors,
+        drawing,
+        finish,
+        legend_place,
+        place_legend,
+        root_figure,
+    )
 
     legend_place(legend_loc)
     if xticks_step_size is not None and xticks_step_size < 1:
@@ -98,48 +106,54 @@ def plot_single_flow(
     edges = flow_edges(tables, min_flow)
     edges = edges[edges["target"].isin(order)]
 
-    axes, ours = new_axes(ax, figsize, dpi)
-    for name in order:
-        x, half = _lane_outline(tables.contingency[name])
-        low, high = lanes[name] - half, lanes[name] + half
-        # Bands pass behind lanes: without the white ground, their overlap would be a third, darker colour.
-        axes.fill_between(x, low, high, color="white", linewidth=0, zorder=2)
-        axes.fill_between(
-            x, low, high, color=palette[name], alpha=alpha, linewidth=0, zorder=3, label=str(name)
+    with drawing(ax, figsize, dpi) as (axes, ours):
+        for name in order:
+            x, half = _lane_outline(tables.contingency[name])
+            low, high = lanes[name] - half, lanes[name] + half
+            # Bands pass behind lanes: without this ground, their overlap would be a third, darker colour.
+            axes.fill_between(x, low, high, color=axes.get_facecolor(), linewidth=0, zorder=2)
+            axes.fill_between(
+                x, low, high, color=palette[name], alpha=alpha, linewidth=0, zorder=3, label=str(name)
+            )
+        for _, step in edges.groupby("t1", sort=True):
+            _draw_bands(axes, step, tables, lanes, palette, alpha)
+
+        _dress(axes, tables, order, lanes, xticks_step_size)
+        handles = [Patch(facecolor=palette[n], alpha=alpha, label=str(n)) for n in order]
+        inches = root_figure(axes).get_figwidth()
+        place_legend(
+            axes,
+            legend_loc,
+            handles,
+            frameon=False,
+            fontsize=float(np.clip(1.9 * inches, 7, 10)),
+            ncols=1 + (len(handles) - 1) // 16,
         )
-    for _, step in edges.groupby("t1", sort=True):
-        _draw_bands(axes, step, tables, lanes, palette, alpha)
+        finish(axes, save=save, show=show, dpi=dpi, ours=ours)
+    return axes
+
+
+def _dress(
+    ax: Axes, tables: FlowTables, order: list[Any], lanes: Mapping[Any, float], xticks_step_size: int | None
+) -> None:
+    from ferrocyte.pl._common import axes_width
 
     times = tables.contingency.index.to_numpy(dtype=float)
-    axes.set_xlim(times[0] - 0.02 * np.ptp(times), times[-1] + 0.02 * np.ptp(times))
+    ax.set_xlim(times[0] - 0.02 * np.ptp(times), times[-1] + 0.02 * np.ptp(times))
     top = max(lanes[n] + tables.contingency[n].max() / 2 for n in order)
     low = min(lanes[n] - tables.contingency[n].max() / 2 for n in order)
-    axes.set_ylim(low - 0.03 * (top - low), top + 0.03 * (top - low))
-    axes.set_yticks([])
+    margin = 0.03 * (top - low) or 0.5
+    ax.set_ylim(low - margin, top + margin)
+    ax.set_yticks([])
     ticks = [] if xticks_step_size is None else times[::xticks_step_size]
-    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    if (
-        sum(len(f"{t:g}") for t in ticks)
-        > 9 * axes.get_window_extent().width / axes.get_figure(root=True).dpi
-    ):
-        axes.tick_params(axis="x", rotation=90)
-    axes.set_xlabel(tables.time_key)
-    axes.set_ylabel(tables.cluster_key)
-    axes.set_title(str(tables.cluster))
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    if sum(len(f"{t:g}") + 1 for t in ticks) > 11 * axes_width(ax):
+        ax.tick_params(axis="x", rotation=90)
+    ax.set_xlabel(tables.time_key)
+    ax.set_ylabel(tables.cluster_key)
+    ax.set_title(str(tables.cluster))
     for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    handles = [Patch(facecolor=palette[n], alpha=alpha, label=str(n)) for n in order]
-    inches = axes.get_figure(root=True).get_figwidth()
-    place_legend(
-        axes,
-        legend_loc,
-        handles,
-        frameon=False,
-        fontsize=float(np.clip(1.9 * inches, 7, 10)),
-        ncols=1 + (len(handles) - 1) // 16,
-    )
-    finish(axes, save=save, show=show, dpi=dpi, ours=ours)
-    return axes
+        ax.spines[side].set_visible(False)
 
 
 def _lane_order(tables: FlowTables, min_flow: float, remove_empty: bool, ascending: bool | None) -> list[Any]:
@@ -180,7 +194,8 @@ def _lane_outline(share: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.flo
     from scipy.interpolate import PchipInterpolator
 
     times = share.index.to_numpy(dtype=float)
-    x = np.linspace(times[0], times[-1], 60 * (len(times) - 1) + 1)
+    # Every time itself is a corner of the outline, however unevenly they are spaced.
+    x = np.unique(np.concatenate([np.linspace(*pair, 60) for pair in pairwise(times)]))
     return x, np.maximum(PchipInterpolator(times, share.to_numpy(dtype=float))(x), 0) / 2
 
 

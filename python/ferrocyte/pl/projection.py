@@ -116,7 +116,13 @@ def plot_projection(
         For an unknown keyword; the message lists close ones.
     """
     from ferrocyte.pl._cells import default_color, draw_cells, dress
-    from ferrocyte.pl._common import component_indices, embedding_coordinates, finish, new_axes
+    from ferrocyte.pl._common import (
+        axes_width,
+        component_indices,
+        drawing,
+        embedding_coordinates,
+        finish,
+    )
     from ferrocyte.pl._keywords import sort_keywords
 
     known = (*_CELL_KEYWORDS, *_FRAME_KEYWORDS, *_STREAM_KEYWORDS, *_GRID_KEYWORDS, *_SHARED_KEYWORDS)
@@ -151,7 +157,6 @@ def plot_projection(
     field = {name: options.pop(name, None) for name in ("smooth", "min_mass", "n_neighbors", "cutoff_perc")}
     grid = vector_grid(xy, uv, density=1.0 if stream else (density or 1.0), stream=stream, **field)
 
-    axes, ours = new_axes(ax, figsize, dpi)
     frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
     cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
     cells.setdefault("alpha", 0.4)
@@ -159,18 +164,19 @@ def plot_projection(
     cmap = options.get("cmap") or options.get("color_map")
     # legend_loc=None means no legend, so it may not fall out with the other Nones.
     cells["legend_loc"] = options.get("legend_loc", "on data")
-    labels = draw_cells(axes, adata, xy, color, cmap=cmap, large=True, **cells)
     if title is None:
         title = color if isinstance(color, str) and (color in adata.obs or color in adata.var_names) else ""
-    finite = xy[np.isfinite(xy).all(axis=1)]
-    axes.update_datalim(finite)
-    dress(axes, basis=basis, title=title, components=pair, labels=labels, **frame)
-    inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi
-    if stream:
-        _draw_stream(axes, grid, density, linewidth, arrow_size, arrow_color, inches, options)
-    else:
-        _draw_arrows(axes, grid, linewidth, arrow_size, arrow_color, options)
-    finish(axes, save=save, show=show, dpi=dpi, ours=ours)
+    with drawing(ax, figsize, dpi) as (axes, ours):
+        labels = draw_cells(axes, adata, xy, color, cmap=cmap, large=True, **cells)
+        finite = xy[np.isfinite(xy).all(axis=1)]
+        axes.update_datalim(finite)
+        dress(axes, basis=basis, title=str(title), components=pair, labels=labels, **frame)
+        inches = axes_width(axes)
+        if stream:
+            _draw_stream(axes, grid, density, linewidth, arrow_size, arrow_color, inches, options)
+        else:
+            _draw_arrows(axes, grid, linewidth, arrow_size, arrow_color, options)
+        finish(axes, save=save, show=show, dpi=dpi, ours=ours)
     return axes
 
 
@@ -268,7 +274,7 @@ def _draw_arrows(
         # A long arrow (95th percentile) spans one and a half grid squares.
         factor *= 1.6 / (np.percentile(steps, 95) or steps.max())
     # What is shorter than its own head would be drawn as a dot, which reads as a cell.
-    table = table[steps * factor > 0.2]
+    table = table[steps * factor > 0.3]
     u, v = table["u"].to_numpy(), table["v"].to_numpy()
     heads = (4.5, 4.0, 4.0)
     thickness = 1.0

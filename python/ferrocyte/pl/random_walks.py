@@ -168,15 +168,14 @@ def plot_random_walks(
         For an unknown keyword; the message lists close ones.
     """
     import matplotlib as mpl
-    from matplotlib.collections import LineCollection
 
     from ferrocyte.pl._cells import draw_cells, dress, point_size
     from ferrocyte.pl._common import (
         component_indices,
+        drawing,
         embedding_coordinates,
         finish,
         legend_place,
-        new_axes,
         place_legend,
     )
     from ferrocyte.pl._keywords import sort_keywords
@@ -200,70 +199,64 @@ def plot_random_walks(
         _check_cells(name, ixs, len(xy)) for name, ixs in (("start_ixs", start_ixs), ("stop_ixs", stop_ixs))
     ]
 
-    axes, ours = new_axes(ax, figsize, dpi)
-    frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
-    cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
-    cells["legend_loc"] = options.get("legend_loc", "right margin")
-    cells.setdefault("alpha", 0.6)
-    color = "lightgrey" if color is None or color == "none" else color
-    labels = draw_cells(axes, adata, xy, color, cmap=options.get("color_map"), **cells)
+    with drawing(ax, figsize, dpi) as (axes, ours):
+        frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
+        cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
+        cells["legend_loc"] = options.get("legend_loc", "right margin")
+        cells.setdefault("alpha", 0.6)
+        if isinstance(color, list) and len(color) == 1:
+            color = color[0]
+        color = "lightgrey" if color is None or color == "none" else color
+        labels = draw_cells(axes, adata, xy, color, cmap=options.get("color_map"), **cells)
 
-    first_color, last_color = cmap(0.0), cmap(1.0)
+        _draw_lines(axes, table, cmap, linewidth, linealpha)
+        handles = _draw_ends(axes, table, cmap, max(point_size(len(xy), axes) * 1.6, 22.0))
+        if legend_place(ixs_legend_loc) is not None:
+            handles += _draw_rings(axes, xy, allowed, cmap, handles[0].get_sizes()[0] * 0.55)
+        if title is None:
+            named = isinstance(color, str) and (color in adata.obs or color in adata.var_names)
+            title = color if named else ""
+        pair = component_indices(components, max(2, _n_columns(adata, basis)))
+        dress(axes, basis=basis, title=title, components=pair, labels=labels, **frame)
+        _add_legend(axes, ixs_legend_loc, handles, place_legend)
+        finish(axes, save=save, show=show, dpi=dpi, ours=ours)
+    return axes
+
+
+def _draw_lines(ax: Axes, table: pd.DataFrame, cmap: Colormap, linewidth: float, alpha: float) -> None:
+    from matplotlib.collections import LineCollection
+
     for _, walk in table.groupby("walk", sort=True):
         points = walk[["x", "y"]].to_numpy()
-        segments = np.stack([points[:-1], points[1:]], axis=1)
-        axes.add_collection(
-            LineCollection(
-                segments,
-                colors=cmap(np.linspace(0, 1, len(segments))),
-                linewidths=linewidth,
-                alpha=linealpha,
-                zorder=2,
-                capstyle="round",
-            ),
-            autolim=False,
+        segments: Any = np.stack([points[:-1], points[1:]], axis=1)
+        colors = cmap(np.linspace(0, 1, len(segments)))
+        lines = LineCollection(
+            segments, colors=colors, linewidths=linewidth, alpha=alpha, zorder=2, capstyle="round"
         )
-    area = max(point_size(len(xy), axes) * 1.6, 22.0)
-    rings = []
-    for ixs, edge, name in zip(allowed, (first_color, last_color), ("may start", "may stop"), strict=True):
-        if ixs is not None and ixs_legend_loc not in (None, "none"):
-            rings.append(
-                axes.scatter(
-                    *xy[ixs].T,
-                    s=area * 0.55,
-                    facecolors="none",
-                    edgecolors=[edge],
-                    linewidths=0.6,
-                    alpha=0.7,
-                    zorder=1.5,
-                    label=name,
-                )
-            )
-    ends = table.groupby("walk", sort=True)[["x", "y"]]
-    handles = []
-    for places, fill, rim, name, order in (
-        (ends.first(), first_color, "white", "start", 3.0),
-        (ends.last(), last_color, "black", "stop", 3.1),
-    ):
-        handles.append(
-            axes.scatter(
-                places["x"],
-                places["y"],
-                s=area,
-                color=[fill],
-                edgecolors=rim,
-                linewidths=0.9,
-                zorder=order,
-                label=name,
-            )
-        )
-    if title is None:
-        title = color if color in adata.obs or color in adata.var_names else ""
-    pair = component_indices(components, max(2, _n_columns(adata, basis)))
-    dress(axes, basis=basis, title=title, components=pair, labels=labels, **frame)
-    _add_legend(axes, ixs_legend_loc, handles + rings, place_legend)
-    finish(axes, save=save, show=show, dpi=dpi, ours=ours)
-    return axes
+        ax.add_collection(lines, autolim=False)  # the cells have set the limits
+
+
+def _draw_ends(ax: Axes, table: pd.DataFrame, cmap: Colormap, area: float) -> list[Any]:
+    """First cells in the first colour with a white rim, last cells in the last colour with a black one."""
+    visits = table.groupby("walk", sort=True)[["x", "y"]]
+    first, last = visits.first(), visits.last()
+    style: dict[str, Any] = {"s": area, "linewidths": 0.9}
+    return [
+        ax.scatter(first.x, first.y, color=[cmap(0.0)], edgecolors="white", zorder=3, label="start", **style),
+        ax.scatter(last.x, last.y, color=[cmap(1.0)], edgecolors="black", zorder=3.1, label="stop", **style),
+    ]
+
+
+def _draw_rings(
+    ax: Axes, xy: NDArray[np.float64], allowed: Sequence[NDArray[np.intp] | None], cmap: Colormap, area: float
+) -> list[Any]:
+    """Thin circles around the cells where walks were allowed to start and to stop."""
+    style: dict[str, Any] = {"s": area, "facecolors": "none", "linewidths": 0.6, "alpha": 0.7, "zorder": 1.5}
+    return [
+        ax.scatter(xy[ixs, 0], xy[ixs, 1], edgecolors=[cmap(end)], label=label, **style)
+        for ixs, end, label in zip(allowed, (0.0, 1.0), ("may start", "may stop"), strict=True)
+        if ixs is not None
+    ]
 
 
 def _add_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], place: Any) -> None:
