@@ -96,6 +96,8 @@ class TestCompute:
             np.array(["10", "10", "9", "9", "9", "11"], dtype=object),
             pd.Categorical([10.0, 10, 9, 9, 9, 11]),
             np.array([10, 10, 9, 9, 9, 11], dtype="int8"),
+            pd.array([10, 10, 9, 9, 9, 11], dtype="Int64"),
+            pd.Categorical([10, 10, 9, 9, 9, 11]),
             np.array([10, 10, 9, 9, 9, 11], dtype="float32"),
         ],
     )
@@ -164,6 +166,13 @@ class TestRefusals:
             ([1.0] * 6, InvalidDataError, "Expected at least `2` time points, found `1`"),
             ([1, 1, 2, 2, 2, np.nan], InvalidDataError, "1 cells, first 'c5'"),
             (pd.Categorical(["1", "1", "2", "2", "2", None]), InvalidDataError, "1 cells, first 'c5'"),
+            (pd.Categorical([1, 1, 2, 2, 2, None]), InvalidDataError, "1 cells, first 'c5'"),
+            (
+                np.array(["1", "1", "2", "2", "2", None], dtype=object),
+                InvalidDataError,
+                "1 cells, first 'c5'",
+            ),
+            (pd.array([1, 1, 2, 2, 2, None], dtype="Int64"), InvalidDataError, "1 cells, first 'c5'"),
             ([1, 1, 2, 2, 2, np.inf], InvalidDataError, "finite"),
         ],
     )
@@ -188,7 +197,7 @@ class TestDraw:
         return compute_flow(T, obs, "a", "cluster", "day")
 
     def test_edges(self, tables):
-        """0.6 of the flow of a, which is half of day 1: a band 0.3 wide, within the third that b has at day 2."""
+        """0.6 of the flow of a, which is half of day 1: a band 0.3 wide, less than the third of b."""
         edges = flow_edges(tables)
         assert edges[["t1", "t2", "target"]].to_numpy().tolist() == [[1.0, 2.0, "b"]]
         assert_allclose(edges[["flow", "width_start", "width_end"]].to_numpy(), [[0.6, 0.3, 0.3]])

@@ -236,13 +236,13 @@ class TestPlotProjection:
         assert arrows.scale == 1
 
     def test_arrows_in_proportion_to_the_grid(self, cells):
-        """However long the vectors are, long arrows span about one and a half grid squares."""
+        """However long the vectors are, long arrows span about one and a third grid squares."""
         adata, uv = cells
         for factor in (1e-6, 1, 1e6):
             ax = plot_projection(adata, uv * factor, "umap", stream=False, show=False)
             (arrows,) = [c for c in ax.collections if isinstance(c, Quiver)]
             step = 22 / 35
-            assert_allclose(np.percentile(np.hypot(arrows.U, arrows.V), 95) / step, 1.6, rtol=0.05)
+            assert_allclose(np.percentile(np.hypot(arrows.U, arrows.V), 95) / step, 4 / 3, rtol=0.05)
 
     def test_colours_of_uns(self, cells):
         adata, uv = cells
@@ -345,6 +345,41 @@ class TestPlotProjection:
         with pytest.raises(InvalidOptionError, match="Unable to find 'top'"):
             plot_projection(adata, uv, groups="top")
         assert plt.get_fignums() == []  # no empty figure left behind
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("case", ["zero vectors", "one cell", "a line", "holes", "uniform"])
+    @pytest.mark.filterwarnings("error")
+    def test_odd_fields(self, cells, stream, case):
+        adata, uv = cells
+        adata, uv = adata.copy(), uv.copy()
+        if case == "zero vectors":
+            uv[:] = 0
+        elif case == "one cell":
+            adata, uv = adata[3:4].copy(), uv[3:4]
+        elif case == "a line":
+            adata.obsm["X_umap"][:, 1] = 5.0
+        elif case == "holes":
+            uv[::3] = np.nan
+            adata.obsm["X_umap"][1::3] = np.nan
+        else:
+            uv[:] = [1.0, 2.0]
+        ax = plot_projection(adata, uv, stream=stream, show=False)
+        ax.figure.draw_without_rendering()
+        assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all()
+
+    def test_sizes(self, cells):
+        adata, uv = cells
+        ax = plot_projection(adata, uv, size=np.arange(adata.n_obs), show=False)
+        assert_array_equal(ax.collections[0].get_sizes(), np.arange(adata.n_obs))
+        with pytest.raises(InvalidDataError, match="one number or 441"):
+            plot_projection(adata, uv, size=[1, 2], show=False)
+
+    def test_missing_clusters_are_grey_and_nameless(self, cells):
+        adata, uv = cells
+        adata.obs.loc["c0":"c9", "clusters"] = None
+        ax = plot_projection(adata, uv, show=False, legend_loc="right margin")
+        assert [to_hex(c) for c in ax.collections[0].get_facecolors()].count("#d3d3d3") == 10
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["left", "right"]
 
     def test_keywords_without_effect(self, cells, monkeypatch):
         adata, uv = cells

@@ -100,6 +100,10 @@ def test_both_legends_stay(adata):
     )
     found = [c for c in ax.get_children() if isinstance(c, mpl.legend.Legend)]
     assert sorted(t.get_text() for legend in found for t in legend.get_texts()) == ["a", "b", "start", "stop"]
+    ax.figure.draw_without_rendering()
+    cells = next(legend for legend in found if legend.get_texts()[0].get_text() == "a")
+    assert ax.get_window_extent().x1 <= cells.get_window_extent().x0
+    assert cells.get_window_extent().x1 <= ax.figure.bbox.x1
 
 
 def test_cells_behind(adata):

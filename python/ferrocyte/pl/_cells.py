@@ -12,7 +12,13 @@ from matplotlib.colors import is_color_like
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ferrocyte._errors import InvalidOptionError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte._errors import (
+    InvalidDataError,
+    InvalidOptionError,
+    InvalidTypeError,
+    MissingDataError,
+    suggest,
+)
 from ferrocyte.pl._common import as_categorical, axes_width, category_colors, place_legend, root_figure
 
 if TYPE_CHECKING:
@@ -40,9 +46,9 @@ def point_size(n_cells: int, ax: Axes, *, large: bool = False) -> float:
     box = ax.get_window_extent()
     dpi = root_figure(ax).dpi
     square_inches = box.width * box.height / dpi**2
-    share, most = (0.45, 160.0) if large else (0.22, 60.0)
+    share, least, most = (0.45, 6.0, 160.0) if large else (0.22, 2.0, 60.0)
     area = share * square_inches * 72**2 / max(n_cells, 1)
-    return float(np.clip(area, 2.0, most * min(1.0, square_inches / 20)))
+    return float(np.clip(area, least, most * min(1.0, square_inches / 20)))
 
 
 def _values(
@@ -112,7 +118,10 @@ def draw_cells(
     else:
         values = _values(adata, color, layer, use_raw)
     n_cells = len(xy)
-    sizes = np.broadcast_to(point_size(n_cells, ax, large=large) if size is None else size, n_cells)
+    sizes = np.asarray(point_size(n_cells, ax, large=large) if size is None else size, dtype=np.float64)
+    if sizes.ndim > 1 or sizes.size not in (1, n_cells):
+        raise InvalidDataError(f"Expected `size` to be one number or {n_cells}, found shape {sizes.shape}.")
+    sizes = np.broadcast_to(sizes.ravel(), n_cells)
     style: dict[str, Any] = {
         "alpha": alpha,
         "linewidths": 0,

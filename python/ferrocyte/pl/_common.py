@@ -1,7 +1,7 @@
 """What every figure needs and none should repeat: axes, colours, legend places, saving and showing.
 
-Nothing here computes a result. matplotlib is imported at the top of this room and nowhere else in the
-package; `ferrocyte` itself imports `pl` only when a figure is asked for.
+Nothing here computes a result. The public modules of this room import matplotlib, and this file, only when
+they draw, so the tables behind a figure can be had without it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ __all__ = [
 # Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
 # the original yellow can not be seen in small points.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B59F00", "#7F7F7F")
-# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, issue 3.2), discrete rainbow of 23: the order of hue is
-# also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
-_TOL_RAINBOW = (
+# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, issue 3.2), discrete rainbows of 14 and of 23: the order of
+# hue is also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
+_TOL_14 = (
+    "#D1BBD7", "#AE76A3", "#882E72", "#1965B0", "#5289C7", "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB",
+    "#F7F056", "#F6C141", "#F1932D", "#E8601C", "#DC050C",
+)  # fmt: skip
+_TOL_23 = (
     "#D9CCE3", "#CAACCB", "#BA8DB4", "#AA6F9E", "#994F88", "#882E72", "#1965B0", "#437DBF", "#6195CF",
     "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518",
     "#DC050C", "#A5170E", "#72190E", "#42150A", "#777777",
@@ -76,14 +80,15 @@ def default_palette(n: int) -> list[str]:
     Returns
     -------
     list of str
-        `n` hex colours: eight of Okabe and Ito (2008); up to 23 spread over Tol's discrete rainbow;
+        `n` hex colours: eight of Okabe and Ito (2008); up to 23 spread over Tol's discrete rainbows;
         above that samples of matplotlib's `turbo`, where neighbours are no longer easy to tell apart.
     """
     if n <= len(_OKABE_ITO):
         return [c.lower() for c in _OKABE_ITO[:n]]
-    if n <= len(_TOL_RAINBOW):
-        picks = np.linspace(0, len(_TOL_RAINBOW) - 1, n).round().astype(int)
-        return [_TOL_RAINBOW[i].lower() for i in picks]
+    for rainbow in (_TOL_14, _TOL_23):
+        if n <= len(rainbow):
+            picks = np.linspace(0, len(rainbow) - 1, n).round().astype(int)
+            return [rainbow[i].lower() for i in picks]
     return [to_hex(c) for c in mpl.colormaps["turbo"](np.linspace(0.02, 0.98, n))]
 
 

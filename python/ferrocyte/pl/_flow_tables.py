@@ -79,24 +79,30 @@ def time_categories(obs: pd.DataFrame, time_key: str) -> pd.Categorical:
         raise MissingDataError(f"Unable to find data in {where}.{suggest(time_key, obs.columns)}")
     column = obs[time_key]
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        # Read through its few categories, so that a missing value can not spoil their type.
+        values, codes = pd.Series(column.cat.categories), column.cat.codes.to_numpy()
+    else:
+        values, codes = pd.Series(column.array), np.arange(len(column))
     try:
-        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        if pd.api.types.is_datetime64_any_dtype(values.dtype):
             raise TypeError("dates")
-        numbers = column.astype(float).to_numpy()
+        present = values.notna().to_numpy()
+        each = np.full(len(values) + 1, np.nan)  # the last one is what the code -1 of a missing value finds
+        each[:-1][present] = values[present].astype(float).to_numpy()
     except (TypeError, ValueError):
         raise InvalidTypeError(
-            f"Unable to convert {where} of type `{column.dtype}` to `float`. Pass a `time_key` with "
-            "numbers, such as days."
+            f"Unable to convert {where} of type `{values.dtype}` to `float`. Pass a `time_key` with numbers, such "
+            "as days."
         ) from None
+    numbers = each[codes]
     missing = ~np.isfinite(numbers)
     if missing.any():
         raise InvalidDataError(
             f"Expected a finite time for every cell in {where}, found none for {missing.sum()} cells, first "
             f"{obs.index[int(np.argmax(missing))]!r}. Fill or remove them."
         )
-    if pd.api.types.is_integer_dtype(column.dtype):
-        numbers = column.to_numpy(dtype=np.int64)
+    if pd.api.types.is_integer_dtype(values.dtype):
+        numbers = numbers.astype(np.int64)
     distinct = np.unique(numbers)
     if len(distinct) > _MAX_TIMES:
         raise InvalidDataError(

@@ -215,7 +215,7 @@ def vector_grid(
         near = distance <= furthest[point] * (1 + 1e-9)
         point, cell, distance = point[near], cell[near], distance[near]
     weight = _bell(distance / width) if width > 0 else np.ones(len(distance))
-    mass = np.bincount(point, weight, minlength=len(grid))
+    mass = np.bincount(point, weight, minlength=len(grid)).astype(np.float64)
     with np.errstate(invalid="ignore"):
         mean = np.stack(
             [np.bincount(point, weight * uv[cell, d], minlength=len(grid)) / mass for d in (0, 1)], 1

@@ -271,12 +271,12 @@ def _draw_arrows(
         return
     factor = float(options.get("scale") or 1.0) * float(options.get("arrow_length") or 1.0)
     if options.get("autoscale") in (None, True):
-        # A long arrow (95th percentile) spans one and a half grid squares.
-        factor *= 1.6 / (np.percentile(steps, 95) or steps.max())
+        # A long arrow (95th percentile) spans one and a third grid squares.
+        factor *= 4 / 3 / (np.percentile(steps, 95) or steps.max())
     # What is shorter than its own head would be drawn as a dot, which reads as a cell.
     table = table[steps * factor > 0.3]
     u, v = table["u"].to_numpy(), table["v"].to_numpy()
-    heads = (4.5, 4.0, 4.0)
+    heads = (4.0, 3.5, 3.6)
     thickness = 1.0
     if arrow_size is not None:
         sizes = np.atleast_1d(np.asarray(arrow_size, dtype=float))
@@ -293,7 +293,7 @@ def _draw_arrows(
         scale_units="xy",
         scale=1,
         color=arrow_color or "#2b2b2b",
-        width=0.14 * thickness * float(step[0]),
+        width=0.12 * thickness * float(step[0]),
         units="x",
         minlength=0.6,
         zorder=3,

@@ -265,6 +265,8 @@ def _add_legend(ax: Axes, loc: str | int | None, handles: Sequence[Any], place: 
     legend = place(ax, loc, handles, frameon=False, handletextpad=0.2)
     if legend is not None and others is not None:
         ax.add_artist(others)
+        # Added artists are clipped to the axes, and what is clipped gets no room in the layout.
+        others.set_clip_on(False)
 
 
 def _n_columns(adata: AnnData, basis: str) -> int:
