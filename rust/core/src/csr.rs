@@ -99,6 +99,18 @@ impl<'a> Csr<'a> {
         (self.indptr.into_owned(), self.indices.into_owned(), self.data.into_owned())
     }
 
+    /// The same structure with other values, one for each that is stored.
+    #[must_use]
+    pub(crate) fn with_values(&self, values: Vec<f64>) -> Csr<'_> {
+        debug_assert_eq!(values.len(), self.nnz());
+        Csr {
+            n_cols: self.n_cols,
+            indptr: Cow::Borrowed(&self.indptr),
+            indices: Cow::Borrowed(&self.indices),
+            data: values.into(),
+        }
+    }
+
     /// The same structure with other values, of which exact zeros are dropped.
     #[must_use]
     pub fn with_values_without_zeros(&self, mut values: Vec<f64>) -> Csr<'static> {

@@ -13,8 +13,11 @@ pub mod error;
 pub mod features;
 mod in_order;
 pub mod kernels;
+pub mod order;
+mod rows;
 pub mod run;
 pub mod scores;
+mod simd;
 pub mod stats;
 pub mod walk;
 

@@ -190,6 +190,11 @@ pub fn values<'a, T: NumpyElement>(array: &'a PyReadonlyArray1<'_, T>, what: &st
     slice(array, what)
 }
 
+/// A 2-D array argument, row after row, or an error that names it.
+pub fn matrix_values<'a>(array: &'a PyReadonlyArray2<'_, f64>, what: &str) -> PyResult<&'a [f64]> {
+    array.as_slice().map_err(|_| not_contiguous(&format!("{what} (in C order)")))
+}
+
 /// `(data, indices, indptr)` for `scipy.sparse.csr_matrix`; row pointers are int32 while they fit.
 pub type CsrParts<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyAny>);
 

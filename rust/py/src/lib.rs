@@ -10,6 +10,7 @@ mod matrix;
 mod pseudotime;
 mod run;
 mod scores;
+mod velocity;
 mod walk;
 
 use pyo3::prelude::*;
@@ -22,5 +23,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pseudotime::register(module)?;
     walk::register(module)?;
     scores::register(module)?;
+    velocity::register(module)?;
     kernels::register(module)
 }

@@ -2,3 +2,4 @@
 
 pub mod connectivity;
 pub mod pseudotime;
+pub mod velocity;

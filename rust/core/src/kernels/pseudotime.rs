@@ -2,12 +2,13 @@
 
 use crate::csr::{Csr, Graph};
 use crate::error::{Error, Result};
+use crate::rows::assemble;
 use crate::run::Run;
 
-/// Cells per block of work.
-const BLOCK: usize = 512;
 /// The hard scheme protects at most this many neighbors of a cell.
 const MOST_KEPT: usize = 30;
+/// Up to this many neighbors our own selection is the faster one.
+const FEW: usize = 128;
 
 /// How edges into the past are treated. Holding one is the proof that its parameters are in range.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,10 +53,10 @@ impl Scheme {
 
     /// Replaces the weights of one cell at time `t` by the biased ones.
     ///
-    /// `times` and `weights` are those of its neighbors and of the same length; `keys` is scratch.
-    fn bias(self, t: f64, times: &[f64], weights: &mut [f64], keys: &mut Vec<u64>) {
+    /// `times` and `weights` are those of its neighbors and of the same length; `scratch` is what it says.
+    fn bias(self, t: f64, times: &[f64], weights: &mut [f64], scratch: &mut Vec<f64>) {
         match self.0 {
-            Kind::Hard { frac_to_keep } => keep_closest(t, times, weights, frac_to_keep, keys),
+            Kind::Hard { frac_to_keep } => keep_closest(t, times, weights, frac_to_keep, scratch),
             Kind::Soft { b, power } => {
                 for (w, &tj) in weights.iter_mut().zip(times) {
                     if tj < t {
@@ -105,37 +106,65 @@ fn decay(x: f64, power: f64) -> f64 {
     }
 }
 
-fn keep_closest(t: f64, times: &[f64], weights: &mut [f64], frac_to_keep: f64, keys: &mut Vec<u64>) {
+fn keep_closest(t: f64, times: &[f64], weights: &mut [f64], frac_to_keep: f64, scratch: &mut Vec<f64>) {
     let n = weights.len();
     // Non-negative and at most n, so the cast is exact.
     let k = MOST_KEPT.min((n as f64 * frac_to_keep).floor() as usize);
-    if k >= n || times.iter().all(|&tj| t <= tj) {
+    if k >= n {
         return;
     }
-    let (cut, mut at_cut) = if k == 0 { (u64::MAX, 0) } else { cut(weights, k, keys) };
+    let (cut, mut at_cut) = if k == 0 { (f64::INFINITY, 0) } else { cut(weights, k, scratch) };
     for (w, &tj) in weights.iter_mut().zip(times).rev() {
-        let key = order(*w);
-        let tie = key == cut && at_cut > 0;
+        let tie = *w == cut && at_cut > 0;
         at_cut -= usize::from(tie);
-        if !(key > cut || tie || t <= tj) {
-            *w = 0.0;
-        }
+        let keep = (t <= tj) | (*w > cut) | tie;
+        *w = if keep { *w } else { 0.0 };
     }
 }
 
-/// The key of the `k`-th largest weight, and how many of those that equal it belong to the `k` largest.
-fn cut(weights: &[f64], k: usize, keys: &mut Vec<u64>) -> (u64, usize) {
-    keys.clear();
-    keys.extend(weights.iter().map(|&w| order(w)));
-    let at = keys.len() - k;
-    let (_, &mut cut, above) = keys.select_nth_unstable(at);
-    (cut, k - above.iter().filter(|&&key| key > cut).count())
+/// The `k`-th largest weight, and how many of those that equal it belong to the `k` largest.
+fn cut(weights: &[f64], k: usize, scratch: &mut Vec<f64>) -> (f64, usize) {
+    scratch.clear();
+    scratch.extend_from_slice(weights);
+    let cut = if scratch.len() > FEW {
+        *scratch.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1
+    } else {
+        select(scratch, k)
+    };
+    (cut, k - weights.iter().map(|&w| usize::from(w > cut)).sum::<usize>())
 }
 
-/// Unsigned integers in the order of the (finite) numbers; both zeros are one.
-fn order(w: f64) -> u64 {
-    let bits = (w + 0.0).to_bits();
-    bits ^ (((bits as i64) >> 63) as u64 | 1 << 63)
+/// The `k`-th largest of a few values, `1 <= k <= values.len()`.
+///
+/// Quickselect whose partition has no branch: with this few values, mispredicted branches are most of
+/// what the standard library's selection costs.
+fn select(mut values: &mut [f64], mut k: usize) -> f64 {
+    loop {
+        let pivot = values[values.len() / 2];
+        let above = to_front(values, |v| v > pivot);
+        if k <= above {
+            values = &mut values[..above];
+            continue;
+        }
+        let level = to_front(&mut values[above..], |v| v == pivot);
+        if k <= above + level {
+            return pivot;
+        }
+        k -= above + level;
+        values = &mut values[above + level..];
+    }
+}
+
+/// Moves the values that `belongs` accepts to the front and counts them.
+fn to_front(values: &mut [f64], belongs: impl Fn(f64) -> bool) -> usize {
+    let mut n = 0;
+    for i in 0..values.len() {
+        let v = values[i];
+        values[i] = values[n];
+        values[n] = v;
+        n += usize::from(belongs(v));
+    }
+    n
 }
 
 /// Biases every row of `graph` by `scheme` along `pseudotime`; entries that become zero are dropped.
@@ -154,40 +183,24 @@ pub fn bias_knn(graph: &Graph<'_>, pseudotime: &[f64], scheme: Scheme, run: &Run
         return Err(Error::shape("the pseudotime", format!("one value per cell ({n})"), pseudotime.len()));
     }
     finite("the pseudotime", pseudotime)?;
-    run.expect_steps(n);
-    let mut out = vec![0.0; graph.nnz()];
-    let place = |cells: &std::ops::Range<usize>| match cells.end.checked_sub(1) {
-        Some(last) => graph.range(cells.start).start..graph.range(last).end,
-        None => 0..0,
-    };
-    run.blocks(
-        n,
-        BLOCK,
-        Scratch::default,
-        |s: &mut Scratch, cells| {
-            s.weights.clear();
-            s.weights.extend_from_slice(&graph.values()[place(&cells)]);
-            let mut rest = &mut s.weights[..];
-            for i in cells {
-                let cols = graph.cols(i);
-                s.times.clear();
-                s.times.extend(cols.iter().map(|&j| pseudotime[j as usize]));
-                let (row, after) = rest.split_at_mut(cols.len());
-                scheme.bias(pseudotime[i], &s.times, row, &mut s.keys);
-                rest = after;
-            }
-            Ok(())
-        },
-        |s, cells| out[place(&cells)].copy_from_slice(&s.weights),
-    )?;
-    Ok(graph.with_values_without_zeros(out))
-}
-
-#[derive(Default)]
-struct Scratch {
-    times: Vec<f64>,
-    weights: Vec<f64>,
-    keys: Vec<u64>,
+    assemble((n, n), graph.nnz(), run, <(Vec<f64>, Vec<f64>, Vec<f64>)>::default, |scratch, i, out| {
+        let (times, biased, scratch) = scratch;
+        let (cols, weights) = graph.row(i);
+        times.clear();
+        times.extend(cols.iter().map(|&j| pseudotime[j as usize]));
+        biased.clear();
+        biased.extend_from_slice(weights);
+        scheme.bias(pseudotime[i], times, biased, scratch);
+        let (out_cols, out_weights) = out.space(cols.len());
+        let mut kept = 0;
+        for (&col, &w) in cols.iter().zip(&*biased) {
+            out_cols[kept] = col;
+            out_weights[kept] = w;
+            kept += usize::from(w != 0.0);
+        }
+        out.close(kept);
+        Ok(())
+    })
 }
 
 #[cfg(test)]

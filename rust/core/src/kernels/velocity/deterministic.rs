@@ -1,0 +1,78 @@
+//! Velocities taken as they are.
+
+use super::{check_scale, logits, softmax, Direction, Inputs, Similarity, Transitions};
+use crate::csr::Csr;
+use crate::error::Result;
+use crate::run::Run;
+
+/// Transition probabilities of the velocity model without uncertainty.
+///
+/// * `softmax_scale`: the scale `s`; `None` for `1 / median |l|` over the nonzero logits.
+///
+/// A cell for which no neighbor has a direction (zero velocity, or no displacement) moves to each
+/// neighbor with the same probability.
+///
+/// # Errors
+/// [`crate::Error::Parameter`] for a scale that is not finite, [`crate::Error::Cancelled`].
+pub fn transitions(
+    inputs: &Inputs<'_>,
+    similarity: Similarity,
+    direction: Direction,
+    softmax_scale: Option<f64>,
+    run: &Run,
+) -> Result<Transitions> {
+    check_scale(softmax_scale)?;
+    let logits = logits_of_edges(inputs, similarity, direction, run)?;
+    let scale = softmax_scale.unwrap_or_else(|| softmax::default_scale(&logits));
+    from_logits(inputs.graph, logits, scale)
+}
+
+/// The scale that [`transitions`] chooses by itself.
+///
+/// # Errors
+/// [`crate::Error::Cancelled`].
+pub fn default_scale(
+    inputs: &Inputs<'_>,
+    similarity: Similarity,
+    direction: Direction,
+    run: &Run,
+) -> Result<f64> {
+    Ok(softmax::default_scale(&logits_of_edges(inputs, similarity, direction, run)?))
+}
+
+fn logits_of_edges(
+    inputs: &Inputs<'_>,
+    similarity: Similarity,
+    direction: Direction,
+    run: &Run,
+) -> Result<Vec<f64>> {
+    let graph = inputs.graph;
+    match direction {
+        Direction::Forward => logits::forward(graph, inputs, similarity, run),
+        Direction::Negate => {
+            let mut out = logits::forward(graph, inputs, similarity, run)?;
+            out.iter_mut().for_each(|l| *l = -*l);
+            Ok(out)
+        }
+        // v_j against x_i - x_j is the forward similarity of the edge j -> i.
+        Direction::Transpose => {
+            let reversed = graph.transpose();
+            let out = logits::forward(&reversed, inputs, similarity, run)?;
+            Ok(reversed.with_values(out).transpose().into_parts().2)
+        }
+    }
+}
+
+fn from_logits(graph: &Csr<'_>, mut logits: Vec<f64>, scale: f64) -> Result<Transitions> {
+    let mut probabilities = vec![0.0; logits.len()];
+    for i in 0..graph.n_rows() {
+        let row = graph.range(i);
+        softmax::probabilities(&logits[row.clone()], scale, &mut probabilities[row]);
+    }
+    logits.iter_mut().filter(|l| l.is_nan()).for_each(|l| *l = 0.0);
+    Ok(Transitions {
+        probabilities: graph.with_values_without_zeros(probabilities),
+        logits: graph.with_values_without_zeros(logits),
+        softmax_scale: scale,
+    })
+}
