@@ -448,20 +448,26 @@ class TestLegendPlaces:
         """`in` lies within the axes; `out` touches neither axes nor labels nor title."""
         if (vertical, horizontal, modifier) == ("center", "center", "out"):
             return
-        figure, ax = plt.subplots()
+        figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
         ax.set(xlabel="time", ylabel="value", title="title")
         (line,) = ax.plot([0, 1], label="a line")
-        decorated = ax.get_tightbbox()
         legend = _common.place_legend(ax, f"{vertical} {horizontal} {modifier}", [line])
         figure.draw_without_rendering()
         box, frame = legend.get_window_extent(), ax.get_window_extent()
+        legend.set_in_layout(False)
+        legend.set_visible(False)
+        decorated = ax.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
         if modifier == "in":
             assert frame.x0 <= box.x0
             assert box.x1 <= frame.x1
             assert frame.y0 <= box.y0
             assert box.y1 <= frame.y1
         elif horizontal == "center":
-            assert box.y0 >= decorated.y1 if vertical == "upper" else box.y1 <= decorated.y0
+            assert box.y0 >= decorated.y1 - 1 if vertical == "upper" else box.y1 <= decorated.y0 + 1
         else:
             assert box.x0 >= decorated.x1 - 1 if horizontal == "right" else box.x1 <= decorated.x0 + 1
 

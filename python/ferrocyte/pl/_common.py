@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import is_color_like, to_hex
 from matplotlib.figure import SubFigure
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from ferrocyte._errors import (
@@ -329,29 +330,32 @@ def place_legend(ax: Axes, loc: Any, handles: Sequence[Any], **kwargs: Any) -> L
     if modifier == "in":
         name: Any = "center" if vertical == horizontal else f"{vertical} {horizontal}"
         return ax.legend(handles=handles, loc=name, **kwargs)
+    # The legend hangs on the outer edge of whatever the axes carry there. The distance is in inches, not in
+    # parts of the axes: making room for the legend will shrink these.
+    left, low, right, high = _overhang(ax)
     if horizontal == "center":
-        # Above or below: the legend hangs on the outer edge of whatever the axes carry there.
-        _, low, _, high = _decorated_extent(ax)
-        anchor = (0.5, high if vertical == "upper" else low)
+        anchor, shift = (0.5, float(vertical == "upper")), (0.0, high if vertical == "upper" else -low)
         name = "lower center" if vertical == "upper" else "upper center"
     else:
-        left, _, right, _ = _decorated_extent(ax)
-        anchor = (
-            right if horizontal == "right" else left,
-            {"upper": 1.0, "center": 0.5, "lower": 0.0}[vertical],
-        )
+        anchor = (float(horizontal == "right"), {"upper": 1.0, "center": 0.5, "lower": 0.0}[vertical])
+        shift = (right if horizontal == "right" else -left, 0.0)
         name = f"{vertical} {'left' if horizontal == 'right' else 'right'}"
-    return ax.legend(handles=handles, loc=name, bbox_to_anchor=anchor, borderaxespad=0.3, **kwargs)
+    place = ax.transAxes + ScaledTranslation(*shift, root_figure(ax).dpi_scale_trans)
+    return ax.legend(
+        handles=handles, loc=name, bbox_to_anchor=anchor, bbox_transform=place, borderaxespad=0.3, **kwargs
+    )
 
 
-def _decorated_extent(ax: Axes) -> tuple[float, float, float, float]:
-    """Left, bottom, right, top of the axes with labels, ticks and title, in axes fractions."""
+def _overhang(ax: Axes) -> tuple[float, float, float, float]:
+    """How far labels, ticks and title stick out to the left, bottom, right and top, in inches."""
     figure = root_figure(ax)
+    frame = ax.get_window_extent()
     box = ax.get_tightbbox(figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None)
     if box is None:
-        return 0.0, 0.0, 1.0, 1.0
-    box = box.transformed(ax.transAxes.inverted())
-    return min(box.x0, 0.0), min(box.y0, 0.0), max(box.x1, 1.0), max(box.y1, 1.0)
+        return 0.0, 0.0, 0.0, 0.0
+    pixels = (frame.x0 - box.x0, frame.y0 - box.y0, box.x1 - frame.x1, box.y1 - frame.y1)
+    left, low, right, high = (max(0.0, float(p)) / figure.dpi for p in pixels)
+    return left, low, right, high
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:

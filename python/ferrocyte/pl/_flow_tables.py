@@ -91,8 +91,8 @@ def time_categories(obs: pd.DataFrame, time_key: str) -> pd.Categorical:
         each[:-1][present] = values[present].astype(float).to_numpy()
     except (TypeError, ValueError):
         raise InvalidTypeError(
-            f"Unable to convert {where} of type `{values.dtype}` to `float`. Pass a `time_key` with numbers, such "
-            "as days."
+            f"Unable to convert {where} of type `{values.dtype}` to `float`. Pass a `time_key` with numbers, "
+            "such as days."
         ) from None
     numbers = each[codes]
     missing = ~np.isfinite(numbers)
