@@ -92,6 +92,14 @@ class TestQuiverScale:
         uv[[3, 77]] = np.nan
         assert_allclose(quiver_scale(xy, uv), quiver_of_matplotlib(xy, uv), rtol=1e-9)
 
+    def test_cells_without_a_place(self):
+        """They change neither the limits nor the mean length, only the number of arrows."""
+        rng = np.random.default_rng(0)
+        xy, uv = rng.normal(size=(400, 2)), rng.normal(size=(400, 2))
+        holes = np.r_[xy, np.full((84, 2), np.nan)]
+        with_holes = quiver_scale(holes, np.r_[uv, np.full((84, 2), 1e9)])
+        assert_allclose(with_holes, quiver_scale(xy, uv) * 22 / 20, rtol=1e-12)
+
     def test_settings_have_no_say(self):
         rng = np.random.default_rng(1)
         xy, uv = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))
@@ -104,8 +112,6 @@ class TestQuiverScale:
         assert quiver_scale(np.eye(2), np.full((2, 2), np.nan)) == 1.0
 
     def test_refuses(self):
-        with pytest.raises(InvalidDataError, match="first at row 1"):
-            quiver_scale([[0, 0], [np.nan, 0]], np.ones((2, 2)))
         with pytest.raises(InvalidDataError, match=r"found \(2, 3\)"):
             quiver_scale(np.ones((2, 3)), np.ones((2, 2)))
         with pytest.raises(InvalidDataError, match="2 cells and 3 vectors"):

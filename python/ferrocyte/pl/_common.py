@@ -22,11 +22,11 @@ from matplotlib.figure import SubFigure
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
+from ferrocyte import _adata, _keys
 from ferrocyte._errors import (
     InvalidDataError,
     InvalidOptionError,
     InvalidTypeError,
-    MissingDataError,
     suggest,
 )
 
@@ -127,7 +127,7 @@ def category_colors(
     n = len(categories)
     if palette is not None:
         return dict(zip(categories, _palette_colors(palette, categories), strict=True))
-    stored = None if adata is None or key is None else adata.uns.get(f"{key}_colors")
+    stored = None if adata is None or key is None else adata.uns.get(_keys.colors(key))
     if stored is not None:
         values = [str(c) for c in np.atleast_1d(np.asarray(stored, dtype=object))]
         if len(values) >= n and all(is_color_like(c) for c in values[:n]):
@@ -195,19 +195,10 @@ def embedding_coordinates(
     InvalidOptionError
         If `components` are not two of its columns.
     """
-    for key in (f"X_{basis}", basis):
-        if key in adata.obsm:
-            break
-    else:
-        raise MissingDataError(
-            f"Unable to find a basis in `adata.obsm['X_{basis}']` or `adata.obsm[{basis!r}]`."
-            f"{suggest(f'X_{basis}', adata.obsm.keys())} Pass `basis=...` or compute the embedding first."
-        )
-    stored = adata.obsm[key]
-    coordinates = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float64)
-    if coordinates.ndim != 2 or coordinates.shape[1] < 2:
+    coordinates = _adata.embedding(adata, basis)
+    if coordinates.shape[1] < 2:
         raise InvalidDataError(
-            f"Expected `adata.obsm[{key!r}]` to have at least 2 columns, found shape {coordinates.shape}."
+            f"Expected basis {basis!r} to have at least 2 columns, found {coordinates.shape[1]}."
         )
     return coordinates[:, component_indices(components, coordinates.shape[1])]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ferrocyte._errors import InvalidDataError, InvalidOptionError
+from ferrocyte._errors import InvalidDataError
+from ferrocyte._options import check_count, check_number
 
 __all__ = ["VectorGrid", "quiver_scale", "vector_grid"]
 
@@ -32,10 +33,9 @@ def quiver_scale(embedding: ArrayLike, vectors: ArrayLike) -> float:
     Parameters
     ----------
     embedding : array-like, shape (n_cells, 2)
-        Where the arrows start.
+        Where the arrows start. Cells with NaN or infinity are left out, but count as arrows.
     vectors : array-like, shape (n_cells, 2)
-        Arrows in units of the embedding. Rows with NaN or infinity are left out of the mean, but count as
-        arrows.
+        Arrows in units of the embedding. Rows with NaN or infinity are left out likewise.
 
     Returns
     -------
@@ -45,22 +45,19 @@ def quiver_scale(embedding: ArrayLike, vectors: ArrayLike) -> float:
     Raises
     ------
     InvalidDataError
-        If the shapes differ or are not `(n_cells, 2)`, or an embedding coordinate is not finite.
+        If the shapes differ or are not `(n_cells, 2)`.
     """
     xy, uv = _check(embedding, vectors)
+    n_arrows = len(xy)
+    placed = np.isfinite(xy).all(axis=1)
+    xy, uv = xy[placed], uv[placed]
     if not len(xy):
         return 1.0
-    if not np.isfinite(xy).all():
-        bad = np.flatnonzero(~np.isfinite(xy).all(axis=1))
-        raise InvalidDataError(
-            f"Expected finite embedding coordinates, found NaN or infinity for {len(bad)} cells, "
-            f"first at row {bad[0]}. Remove these cells or recompute the embedding."
-        )
     width, height = (_axis_range(xy[:, axis]) for axis in (0, 1))
     lengths = np.hypot(uv[:, 0] / width, uv[:, 1] / height * _AXES_ASPECT)
     lengths = lengths[np.isfinite(lengths)]
     mean = float(lengths.mean()) if len(lengths) else 0.0
-    return 1.8 * mean * max(10.0, float(np.sqrt(len(xy)))) if mean > 0 else 1.0
+    return 1.8 * mean * max(10.0, float(np.sqrt(n_arrows))) if mean > 0 else 1.0
 
 
 def _axis_range(values: NDArray[np.float64]) -> float:
@@ -170,15 +167,15 @@ def vector_grid(
     """
     from scipy.spatial import cKDTree  # a quarter of a second to load, and only needed here
 
-    smooth = 0.5 if smooth is None or smooth is True else float(smooth)
-    min_mass = 1.0 if min_mass is None else float(min_mass)
-    _check_range("density", density, 0, np.inf, open_low=True)
-    _check_range("smooth", smooth, 0, np.inf)
-    _check_range("min_mass", min_mass, 0, 5 if stream else 100)
+    smooth = 0.5 if smooth is None or smooth is True else (0.0 if smooth is False else smooth)
+    min_mass = 1.0 if min_mass is None else min_mass
+    check_number(density, "density", above=0)
+    check_number(smooth, "smooth", low=0)
+    check_number(min_mass, "min_mass", low=0, high=5 if stream else 100)
     if cutoff_perc is not None:
-        _check_range("cutoff_perc", cutoff_perc, 0, 100)
+        check_number(cutoff_perc, "cutoff_perc", low=0, high=100)
     if n_neighbors is not None:
-        _check_range("n_neighbors", n_neighbors, 1, np.inf)
+        check_count(n_neighbors, "n_neighbors")
 
     xy, uv = _check(embedding, vectors)
     usable = np.isfinite(xy).all(axis=1) & np.isfinite(uv).all(axis=1)
@@ -241,12 +238,3 @@ def _bell(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gaussian of distances in widths, lowered to reach 0 at `_REACH`: 1 at no distance, no jump anywhere."""
     floor = np.exp(-0.5 * _REACH**2)
     return np.maximum((np.exp(-0.5 * distance**2) - floor) / (1 - floor), 0.0)
-
-
-def _check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
-    if not (low < value <= high if open_low else low <= value <= high):
-        upper = f" and at most {high}" if np.isfinite(high) else ""
-        raise InvalidOptionError(
-            f"Invalid option `{name}={value}`: expected a number "
-            f"{'above' if open_low else 'of at least'} {low}{upper}."
-        )
