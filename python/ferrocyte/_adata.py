@@ -29,6 +29,7 @@ __all__ = [
     "check_adata",
     "clusters_mask",
     "column",
+    "column_sums",
     "embedding",
     "features",
     "gene_mask",
@@ -232,6 +233,12 @@ def features(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: 
     else:
         matrix = getattr(adata, attr)[key]
     return as_features(matrix, where)
+
+
+def column_sums(matrix: Features) -> NDArray[Any]:
+    """Sums over cells, shape (n_genes,), in the matrix' own precision; not finite where a value is not."""
+    with np.errstate(all="ignore"):
+        return np.asarray(matrix.sum(axis=0)).ravel()
 
 
 def locate(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: bool = False) -> str:

@@ -1,0 +1,324 @@
+"""Kernel along RNA velocity."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from ferrocyte import _adata, _core, _keys
+from ferrocyte._errors import FerrocyteError, FerrocyteWarning, InvalidDataError
+from ferrocyte._options import (
+    check_count,
+    check_number,
+    check_option,
+    check_seed,
+    draw_seed,
+    no_effect,
+    plain,
+)
+from ferrocyte._settings import threads
+from ferrocyte.kernels._base import BidirectionalKernel, equal_params
+from ferrocyte.kernels._graph import GraphMembers, name_core_cells
+from ferrocyte.kernels.utils._models import MODELS, core_name, resolve_similarity
+
+__all__ = ["VelocityKernel"]
+
+
+class _Inputs(NamedTuple):
+    """Expression and velocity, where they lie, and what to use of them."""
+
+    x: Any
+    v: Any
+    genes: NDArray[np.bool_] | None
+    digest: str
+
+
+class VelocityKernel(GraphMembers, BidirectionalKernel):
+    """Transitions along a nearest-neighbor graph, by how well velocities point to neighbors [1]_.
+
+    Parameters
+    ----------
+    adata : AnnData
+        With a nearest-neighbor graph in `obsp`. Expression and velocity stay where they are and are read, in
+        float32 or float64, dense or CSR, when the transition matrix is computed.
+    backward : bool, default False
+        Go against the velocities.
+    attr : {"layers", "obsm"}, default "layers"
+        Where expression and velocity are.
+    xkey : str or None, default "Ms"
+        Key of the expression; None or ``"X"`` is `.X`.
+    vkey : str, default "velocity"
+        Key of the velocity, of the same shape. Columns with NaN are left out, with a warning.
+    gene_subset : str, sequence of str or of bool, optional
+        Genes to use: the name of a boolean `var` column, names of genes, or a mask. Default:
+        `var["<vkey>_genes"]` if it is there, else all. For ``attr="layers"`` only.
+    **kwargs
+        `conn_key`, `check_connectivity`, `check_symmetric`: see :class:`ConnectivityKernel`.
+
+    Raises
+    ------
+    MissingDataError
+        If a key is not there.
+    InvalidDataError, InvalidOptionError, InvalidTypeError
+        If the graph, the genes or an option can not be used.
+
+    References
+    ----------
+    .. [1] M. Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata)
+    >>> kernel.compute_transition_matrix(softmax_scale=4, show_progress_bar=False)
+    VelocityKernel[n=200, model='deterministic', similarity='correlation', softmax_scale=4]
+    """
+
+    def __init__(
+        self,
+        adata: AnnData,
+        backward: bool = False,
+        attr: Literal["layers", "obsm"] = "layers",
+        xkey: str | None = "Ms",
+        vkey: str = "velocity",
+        gene_subset: str | Sequence[str] | Sequence[bool] | NDArray[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._logits: sp.csr_matrix | None = None
+        self._request: dict[str, Any] = {}
+        if gene_subset is not None:
+            kwargs["gene_subset"] = gene_subset if isinstance(gene_subset, str) else np.asarray(gene_subset)
+        xkey = "X" if xkey is None else xkey
+        super().__init__(adata, backward=backward, xkey=xkey, vkey=vkey, attr=attr, **kwargs)
+
+    def _read_from_adata(
+        self, xkey: str, vkey: str, attr: str, gene_subset: Any = None, **kwargs: Any
+    ) -> None:
+        adata = self._require_adata()
+        self._attr = check_option(attr, "attr", ("layers", "obsm"))
+        self._xkey, self._vkey = xkey, vkey
+        where = [_adata.locate(adata, key, attr=attr) for key in (xkey, vkey)]
+        self._genes: NDArray[np.bool_] | None = None
+        if attr == "obsm":
+            if gene_subset is not None:
+                warnings.warn(
+                    "`gene_subset` has no effect with `attr='obsm'`: all columns are used.",
+                    FerrocyteWarning,
+                    stacklevel=4,
+                )
+            x, v = (adata.obsm[key] if key in adata.obsm else adata.X for key in (xkey, vkey))
+            if x.shape != v.shape:
+                raise InvalidDataError(
+                    f"Expected {where[0]} and {where[1]} to be of the same shape, found {x.shape} and "
+                    f"{v.shape}."
+                )
+        else:
+            default = _keys.velocity_genes(vkey)
+            if gene_subset is None and default in adata.var:
+                gene_subset = default
+            self._genes = _adata.gene_mask(adata, gene_subset)
+        self._read_graph(adata, **kwargs)
+
+    @property
+    def logits(self) -> sp.csr_matrix | None:
+        """Similarities before scaling and softmax: CSR of shape `(n_cells, n_cells)`, zeros not stored.
+
+        None before the transition matrix is computed.
+        """
+        return self._logits
+
+    def __invert__(self) -> VelocityKernel:
+        """Return a kernel over the same data in the other direction, without matrix and parameters."""
+        out = super().__invert__()
+        assert isinstance(out, VelocityKernel)
+        out._logits, out._request = None, {}
+        return out
+
+    def compute_transition_matrix(
+        self,
+        model: Literal["deterministic", "stochastic", "monte_carlo"] = "deterministic",
+        backward_mode: Literal["transpose", "negate"] = "transpose",
+        similarity: Literal["correlation", "cosine", "dot_product"] | Callable[..., Any] = "correlation",
+        softmax_scale: float | None = None,
+        n_samples: int = 1000,
+        seed: int | None = None,
+        show_progress_bar: bool = True,
+        n_jobs: int | None = None,
+        backend: str = "loky",
+    ) -> Self:
+        """Compute the transition matrix from velocities.
+
+        Parameters
+        ----------
+        model : {"deterministic", "stochastic", "monte_carlo"}, default "deterministic"
+            How to account for the uncertainty of velocities: not at all; by a second-order expansion; by
+            sampling. A backward kernel always uses the first.
+        backward_mode : {"transpose", "negate"}, default "transpose"
+            Backward kernels: transitions into a cell by the neighbors' velocities, or out of it by its own
+            velocity with the opposite sign.
+        similarity : {"correlation", "cosine", "dot_product"} or callable, default "correlation"
+            Of displacements and velocities. A callable, or a :class:`~ferrocyte.kernels.utils.SimilarityABC`,
+            is called for each cell as `f(v, D, softmax_scale)` with `v` of shape `(1, n_genes)` (for
+            ``"transpose"``: `(n_neighbors, n_genes)`) and `D` of shape `(n_neighbors, n_genes)`, and returns
+            probabilities and unscaled logits, both of shape `(n_neighbors,)`. Its arguments are scratch memory:
+            valid during the call. The stochastic model needs a method `hessian`.
+        softmax_scale : float, optional
+            Factor before the softmax. Default: 1 / median of the absolute nonzero similarities.
+        n_samples : int, default 1000
+            Samples per cell for ``model="monte_carlo"``.
+        seed : int, optional
+            For ``model="monte_carlo"``: same seed, same bits, for any number of threads. Drawn from the operating
+            system by default, and kept in :attr:`params`.
+        show_progress_bar : bool, default True
+            Show a progress bar in a terminal or a notebook.
+        n_jobs : int, optional
+            Number of threads; None for `settings.n_jobs`, -1 for all cores.
+        backend : str, default "loky"
+            Has no effect.
+
+        Returns
+        -------
+        VelocityKernel
+            Itself, with :attr:`transition_matrix`, :attr:`logits` and :attr:`params`.
+
+        Raises
+        ------
+        InvalidOptionError, InvalidTypeError
+            For an unknown option or a value out of range.
+        InvalidDataError
+            If expression or velocity are not finite, or a callable returns what can not be used.
+
+        Notes
+        -----
+        Memory: the result, and a few rows of expression per thread.
+        """
+        no_effect("backend", backend, "loky")
+        model = check_option(model, "model", MODELS)
+        backward_mode = check_option(backward_mode, "backward_mode", ("transpose", "negate"))
+        scheme = resolve_similarity(similarity)
+        used = self._effective_model(model, scheme)
+        if softmax_scale is not None:
+            check_number(softmax_scale, "softmax_scale")
+        sampled = "monte_carlo" in (model, used)
+        if sampled:
+            n_samples, seed = check_count(n_samples, "n_samples"), check_seed(seed)
+        inputs = self._inputs()
+
+        params: dict[str, Any] = {
+            "model": str(model),
+            "similarity": str(similarity if isinstance(similarity, str) else scheme),
+            "softmax_scale": plain(softmax_scale),
+        }
+        if self.backward:
+            params["bwd_mode"] = str(backward_mode)
+        if sampled:
+            params.update(n_samples=int(n_samples), seed=seed)
+        user = None if core_name(scheme, used) is not None else scheme
+        request = {**params, "callable": user, "inputs": inputs.digest}
+        if self._is_cached(request):
+            return self
+
+        direction = backward_mode if self.backward else "forward"
+        options: dict[str, Any] = {
+            "similarity": scheme,
+            "softmax_scale": softmax_scale,
+            "direction": direction,
+        }
+        if sampled:
+            params["seed"] = draw_seed() if seed is None else seed
+        if used == "monte_carlo":
+            options.update(n_samples=n_samples, seed=params["seed"])
+        run = MODELS[used](self._connectivities, inputs.x, inputs.v, genes=inputs.genes, **options)
+        try:
+            probabilities, logits = run(n_jobs=n_jobs, show_progress_bar=show_progress_bar)
+        except FerrocyteError as err:
+            raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
+        if softmax_scale is None:
+            params["softmax_scale"] = plain(run.softmax_scale)
+        self._store(probabilities, params, _logits=logits, _request=request)
+        return self
+
+    def _is_cached(self, request: dict[str, Any]) -> bool:
+        """Whether the matrix is what `request` asks for; None stands for what was estimated or drawn."""
+        if self._transition_matrix is None or not self._request:
+            return False
+        if equal_params(request, self._request):
+            return True
+        resolved = {k: self._params.get(k, v) if v is None else v for k, v in self._request.items()}
+        return equal_params(request, resolved)
+
+    def _effective_model(self, model: str, scheme: Any) -> str:
+        if self.backward and model != "deterministic":
+            warnings.warn(
+                f"`model={model!r}` is defined for forward kernels only, using 'deterministic'.",
+                FerrocyteWarning,
+                stacklevel=3,
+            )
+            return "deterministic"
+        if model == "stochastic" and not callable(getattr(scheme, "hessian", None)):
+            warnings.warn(
+                f"Similarity {scheme} has no `hessian`, which `model='stochastic'` needs; using "
+                f"'monte_carlo'.",
+                FerrocyteWarning,
+                stacklevel=3,
+            )
+            return "monte_carlo"
+        return model
+
+    def _inputs(self) -> _Inputs:
+        """Expression and velocity, checked in one pass over each by their column sums.
+
+        A sum is finite unless a value is not (or it overflows, which the exact search tells apart). The sums
+        also tell whether the data have been changed in place since the matrix was computed.
+        """
+        adata = self._require_adata()
+        x, v = (_adata.features(adata, key, attr=self._attr) for key in (self._xkey, self._vkey))
+        names = adata.var_names if self._attr == "layers" else [f"column {j}" for j in range(v.shape[1])]
+        genes = np.ones(v.shape[1], dtype=bool) if self._genes is None else self._genes
+        if len(genes) != v.shape[1] or x.shape != v.shape:
+            raise InvalidDataError(
+                f"Expected expression and velocity of shape ({adata.n_obs}, {len(genes)}), found {x.shape} "
+                f"and "
+                f"{v.shape}. Make the kernel anew."
+            )
+        v_sums, x_sums = _adata.column_sums(v), _adata.column_sums(x)
+        if not np.isfinite(v_sums[genes]).all():
+            missing = _core.nan_columns(v, threads=threads()) & genes
+            if missing.any():
+                warnings.warn(
+                    f"Left out {missing.sum()} of {genes.sum()} genes with NaN velocity.",
+                    FerrocyteWarning,
+                    stacklevel=3,
+                )
+                genes = genes & ~missing
+            if not genes.any():
+                raise InvalidDataError(
+                    f"Expected at least one gene without NaN in "
+                    f"{_adata.locate(adata, self._vkey, attr=self._attr)}, "
+                    "found none. Compute velocities for more genes."
+                )
+        for matrix, sums, key in ((v, v_sums, self._vkey), (x, x_sums, self._xkey)):
+            if np.isfinite(sums[genes]).all():
+                continue
+            bad = _core.first_not_finite(matrix, genes, threads=threads())
+            if bad is not None:
+                cell, gene = bad
+                raise InvalidDataError(
+                    f"Expected finite values in {_adata.locate(adata, key, attr=self._attr)}, found NaN or "
+                    f"infinity "
+                    f"for gene {str(names[gene])!r} in cell {str(adata.obs_names[cell])!r}. Remove the gene "
+                    f"or the "
+                    "cell, or impute."
+                )
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (x_sums, v_sums, genes):
+            digest.update(np.ascontiguousarray(part))
+        return _Inputs(x, v, None if genes.all() else genes, digest.hexdigest())
