@@ -166,6 +166,14 @@ class TestVectorGrid:
         a, b = (vector_grid(*p, n_neighbors=5) for p in (lattice, (xy[order], uv[order])))
         assert_allclose(a.u, b.u, atol=1e-12, equal_nan=True)
 
+    @pytest.mark.parametrize("option", [{}, {"n_neighbors": 5}, {"smooth": 0}])
+    def test_portions_do_not_matter(self, lattice, option, monkeypatch):
+        whole = vector_grid(*lattice, **option)
+        monkeypatch.setattr("ferrocyte.pl._vector_grid._PAIRS", 1000)
+        parts = vector_grid(*lattice, **option)
+        assert_allclose(parts.u, whole.u, atol=1e-12, equal_nan=True)
+        assert_allclose(parts.mass, whole.mass, atol=1e-12)
+
     def test_units_do_not_matter(self, lattice):
         """Metres or millimetres, per axis: the same grid points are shown, with the same vectors."""
         xy, uv = lattice

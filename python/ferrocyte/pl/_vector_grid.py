@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from ferrocyte._errors import InvalidDataError
 from ferrocyte._options import check_count, check_number
 
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
 __all__ = ["VectorGrid", "quiver_scale", "vector_grid"]
 
 # Share of a figure that its one axes covers, and the size of a figure in inches, in matplotlib's
 # documented defaults (`figure.subplot.*`, `figure.figsize`); height over width of the axes follows.
 _AXES_ASPECT = (0.77 * 4.8) / (0.775 * 6.4)
 _REACH = 4.0  # widths of the Gaussian after which a cell no longer counts; its weight there is 3e-4
+_PAIRS = 4_000_000  # of a cell and a grid point at a time: about 100 MB
 _NO_MASS = 1e-9  # what rounding leaves at the edge of the reach
 _LEAST_MASS = float(np.exp(-(2.5**2) / 2))  # of a lone cell two and a half widths away
 _MARGIN = 0.05  # `axes.xmargin`, `axes.ymargin`: added on both sides of the data
@@ -197,26 +201,8 @@ def vector_grid(
     nearest = min(8, n_cells - 1)
     spread = float(np.median(tree.query(tree.data, k=[nearest + 1])[0])) if nearest else 1.0
     width = smooth * max(1.0, spread)
-    grid = (
-        np.stack(np.meshgrid(np.arange(n_points), np.arange(n_points)), axis=-1).reshape(-1, 2).astype(float)
-    )
-    # With no width the nearest cell speaks for its own grid square and nothing further off.
-    reach = _REACH * width if width > 0 else np.sqrt(0.5)
-    pairs = cKDTree(grid).sparse_distance_matrix(tree, reach, output_type="ndarray")
-    point, cell, distance = pairs["i"], pairs["j"], pairs["v"]
-    if width == 0:
-        n_neighbors = 1
-    if n_neighbors is not None and n_neighbors < n_cells:
-        # Cells as far as the last neighbour all count: which of them comes first is chance.
-        furthest = tree.query(grid, k=[n_neighbors])[0].ravel()
-        near = distance <= furthest[point] * (1 + 1e-9)
-        point, cell, distance = point[near], cell[near], distance[near]
-    weight = _bell(distance / width) if width > 0 else np.ones(len(distance))
-    mass = np.bincount(point, weight, minlength=len(grid)).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        mean = np.stack(
-            [np.bincount(point, weight * uv[cell, d], minlength=len(grid)) / mass for d in (0, 1)], 1
-        )
+    points = np.stack(np.meshgrid(np.arange(n_points), np.arange(n_points)), axis=-1).reshape(-1, 2)
+    mean, mass = _average(points.astype(np.float64), tree, uv, width, n_neighbors)
 
     speed = np.linalg.norm(mean, axis=1)
     if stream:
@@ -232,6 +218,43 @@ def vector_grid(
     mean[~keep] = np.nan
     shape = (n_points, n_points)
     return VectorGrid(x, y, mean[:, 0].reshape(shape), mean[:, 1].reshape(shape), mass.reshape(shape))
+
+
+def _average(
+    points: NDArray[np.float64],
+    tree: cKDTree,
+    uv: NDArray[np.float64],
+    width: float,
+    n_neighbors: int | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted mean vector at each point, NaN where there is no cell in reach, and the sum of weights."""
+    from scipy.spatial import cKDTree
+
+    # With no width the nearest cell speaks for its own grid square and nothing further off.
+    reach = _REACH * width if width > 0 else float(np.sqrt(0.5))
+    furthest = None
+    if width == 0 or n_neighbors is not None:
+        k = 1 if width == 0 or n_neighbors is None else min(n_neighbors, tree.n)
+        # Cells as far as the last neighbour all count: which of them comes first is chance.
+        furthest = tree.query(points, k=[k])[0].ravel() * (1 + 1e-9)
+
+    grid = cKDTree(points)
+    sums = np.zeros((len(points), 3))
+    # Cells in portions, so that a wide kernel over many cells does not fill the memory with pairs.
+    portion = max(1, int(_PAIRS / min(len(points), np.pi * (reach + 1) ** 2)))
+    for start in range(0, tree.n, portion):
+        some = cKDTree(tree.data[start : start + portion])
+        pairs = grid.sparse_distance_matrix(some, reach, output_type="ndarray")
+        if furthest is not None:
+            pairs = pairs[pairs["v"] <= furthest[pairs["i"]]]
+        weight = _bell(pairs["v"] / width) if width > 0 else np.ones(len(pairs))
+        for column, factor in enumerate((1.0, *uv[start + pairs["j"]].T)):
+            sums[:, column] += np.bincount(pairs["i"], weight * factor, minlength=len(points))
+    mass = sums[:, 0]
+    mean = np.divide(
+        sums[:, 1:], mass[:, None], out=np.full((len(points), 2), np.nan), where=mass[:, None] > 0
+    )
+    return mean, mass
 
 
 def _bell(distance: NDArray[np.float64]) -> NDArray[np.float64]:
