@@ -51,7 +51,7 @@ __all__ = [
 # Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
 # the original yellow can not be seen in small points.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B59F00", "#7F7F7F")
-# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, issue 3.2), discrete rainbows of 14 and of 23: the order of
+# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), discrete rainbows of 14 and of 23: the order of
 # hue is also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
 _TOL_14 = (
     "#D1BBD7", "#AE76A3", "#882E72", "#1965B0", "#5289C7", "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB",
