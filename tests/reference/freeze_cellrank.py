@@ -7,9 +7,10 @@ ferrocyte's own)::
 
 It reads only files of the repository and writes `tests/data/frozen/*.npz` and `README.md` there.
 
-Matrices of the 200-cell set are stored whole, as the values on the pattern of `obsp["connectivities"]` (its
-rows, with sorted columns; a zero where the matrix has no entry). Of the larger sets 300 evenly spaced rows are
-stored in the same way, and the product of the whole matrix with two fixed vectors, see `probe_vectors`.
+Matrices of the 200-cell set are stored whole, as the values on the pattern of `obsp["connectivities"]`
+(its rows, with sorted columns; a zero where the matrix has no entry). Of the larger sets 300 evenly
+spaced rows are stored in the same way, and the product of the whole matrix with two fixed vectors, see
+`probe_vectors`.
 """
 
 from __future__ import annotations
@@ -300,23 +301,25 @@ with {versions}.
 | --- | --- | --- |
 {table}
 
-Keys read like paths; `.../T` is a transition matrix, `.../logits` the unscaled similarities. Whole matrices are
-the values on the pattern of `obsp["connectivities"]` (rows in order, columns sorted, zero where there is no
-entry); of the two larger sets `.../rows` holds those values for the rows listed in `rows`, and `.../probe` is the
-whole matrix times the fixed vectors of `probe_vectors` in the script.
+Keys read like paths; `.../T` is a transition matrix, `.../logits` the unscaled similarities. Whole
+matrices are the values on the pattern of `obsp["connectivities"]` (rows in order, columns sorted, zero
+where there is no entry); of the two larger sets `.../rows` holds those values for the rows listed in
+`rows`, and `.../probe` is the whole matrix times the fixed vectors of `probe_vectors` in the script.
 
-- `velocity/<similarity>/<setting>`: layers as in the file (`Ms` float32, `velocity` float64; CellRank casts both
-  to float64). `velocity_float32`: the velocity rounded to float32 first. `transpose` and `negate` are backward.
-  Default-scale runs store the `softmax_scale` that was chosen. Backward `negate` with the default scale is not
-  here: CellRank returns the forward matrix for it.
-- `stochastic/hessian_float32` is CellRank as it comes, `hessian_float64` the same with jax in double precision;
-  the moments of the velocity are float32 in both. The Monte Carlo model is not here: it is not reproducible.
-- `pseudotime/hard/tied_rows`: rows where the hard scheme chooses among equal connectivities at its border; which
-  ones stay depends on the sorting algorithm.
-- `cytotrace`: from `X` and layers cast to float64; `gene_corr` is too large by n / (n - 1) in this version (fixed
-  later), which changes neither order nor score. `mean/soft/T` is from the `mean` score.
-- `cbc/<kernel>/<rep>/<source>/<target>`; `projection/<kernel>/umap`, after the scaling by matplotlib's quiver;
-  `flow/<cluster>`, one row: 12 to 35 days, columns `flow/clusters`; `flow/contingency`, rows `flow/clusters`.
+- `velocity/<similarity>/<setting>`: layers as in the file (`Ms` float32, `velocity` float64; CellRank
+  casts both to float64). `velocity_float32`: the velocity rounded to float32 first. `transpose` and
+  `negate` are backward. Default-scale runs store the `softmax_scale` that was chosen. Backward `negate`
+  with the default scale is not here: CellRank returns the forward matrix for it.
+- `stochastic/hessian_float32` is CellRank as it comes, `hessian_float64` the same with jax in double
+  precision; the moments of the velocity are float32 in both. The Monte Carlo model is not here: it is
+  not reproducible.
+- `pseudotime/hard/tied_rows`: rows where the hard scheme chooses among equal connectivities at its
+  border; which ones stay depends on the sorting algorithm.
+- `cytotrace`: from `X` and layers cast to float64; `gene_corr` is too large by n / (n - 1) in this
+  version (fixed later), which changes neither order nor score. `mean/soft/T` is from the `mean` score.
+- `cbc/<kernel>/<rep>/<source>/<target>`; `projection/<kernel>/umap`, after the scaling by matplotlib's
+  quiver; `flow/<cluster>`, one row: 12 to 35 days, columns `flow/clusters`; `flow/contingency`, rows
+  `flow/clusters`.
 """
 
 
