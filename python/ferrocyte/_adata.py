@@ -6,7 +6,7 @@ copy: float32 or float64, dense in C order or CSR. Anything else is copied once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -38,9 +38,10 @@ __all__ = [
     "numeric_column",
     "pairwise",
     "select_columns",
+    "shape_of",
 ]
 
-Features = NDArray[np.float32] | NDArray[np.float64] | sp.csr_matrix
+Features: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | sp.csr_matrix
 
 
 def check_adata(adata: Any) -> AnnData:
@@ -225,14 +226,7 @@ def features(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: 
     MissingDataError
         If there is no such matrix.
     """
-    where = locate(adata, key, attr=attr, use_raw=use_raw)
-    if use_raw:
-        matrix = adata.raw.X
-    elif where == "`adata.X`":
-        matrix = adata.X
-    else:
-        matrix = getattr(adata, attr)[key]
-    return as_features(matrix, where)
+    return as_features(*_find(adata, key, attr, use_raw))
 
 
 def column_sums(matrix: Features) -> NDArray[Any]:
@@ -242,19 +236,29 @@ def column_sums(matrix: Features) -> NDArray[Any]:
 
 
 def locate(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: bool = False) -> str:
-    """Say where `features` would look, for messages; raises as it does."""
+    """Say where `features` looks, for messages; raises as it does."""
+    return _find(adata, key, attr, use_raw)[1]
+
+
+def shape_of(adata: AnnData, key: str | None, *, attr: str = "layers") -> tuple[int, int]:
+    """Shape of what `features` gives, without reading it."""
+    return tuple(_find(adata, key, attr, False)[0].shape)
+
+
+def _find(adata: AnnData, key: str | None, attr: str, use_raw: bool) -> tuple[Any, str]:
+    """A matrix as it is stored, and its name in messages."""
     if use_raw:
         if adata.raw is None:
             raise MissingDataError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
-        return "`adata.raw.X`"
+        return adata.raw.X, "`adata.raw.X`"
     store = getattr(adata, attr)
     if key is None or (key == "X" and key not in store):
         if adata.X is None:
             raise MissingDataError("Unable to find `adata.X`: it is empty. Name a layer instead.")
-        return "`adata.X`"
+        return adata.X, "`adata.X`"
     if key not in store:
         raise MissingDataError(f"Unable to find `adata.{attr}[{key!r}]`.{suggest(key, store.keys())}")
-    return f"`adata.{attr}[{key!r}]`"
+    return store[key], f"`adata.{attr}[{key!r}]`"
 
 
 def gene_mask(adata: AnnData, subset: Any) -> NDArray[np.bool_]:

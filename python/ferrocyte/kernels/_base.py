@@ -6,7 +6,7 @@ import copy as copylib
 import weakref
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from anndata import AnnData
@@ -23,8 +23,8 @@ __all__ = ["BidirectionalKernel", "Kernel", "UnidirectionalKernel", "equal_param
 class Kernel(KernelExpression):
     """Base of all kernels: cells in, transition matrix out.
 
-    A kernel of your own derives from :class:`UnidirectionalKernel` or :class:`BidirectionalKernel` and defines
-    :meth:`compute_transition_matrix`, which assigns :attr:`transition_matrix` and returns `self`.
+    A kernel of your own derives from :class:`UnidirectionalKernel` or :class:`BidirectionalKernel` and
+    defines :meth:`compute_transition_matrix`, which assigns :attr:`transition_matrix` and returns `self`.
 
     Parameters
     ----------
@@ -41,7 +41,15 @@ class Kernel(KernelExpression):
         If `adata` is not an AnnData object, or has no cells.
     """
 
+    # Attributes that do not go into a file: annotated data, and what belongs to this process only.
+    _not_written: ClassVar[frozenset[str]] = frozenset(
+        {"_adata", "_parent_ref", "_pending_params", "_request"}
+    )
+    # What the matrix was computed from, where `params` do not say it all.
+    _request: dict[str, Any]
+
     def __init__(self, adata: AnnData, parent: KernelExpression | None = None, **kwargs: Any) -> None:
+        self._request = {}
         self._adata: AnnData | None = _adata.check_adata(adata)
         self._n_cells = adata.n_obs
         self._init: dict[str, Any] = kwargs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from ferrocyte._sparse import canonical_csr, name_cells, to_memory
 
 __all__ = ["Matrix", "as_csr", "csr_from_parts", "to_transition_matrix"]
 
-Matrix = NDArray[np.float64] | sp.csr_matrix
+Matrix: TypeAlias = NDArray[np.float64] | sp.csr_matrix
 # Rows that sum to 1 within this are left alone.
 TOLERANCE = 1e-12
 

@@ -77,8 +77,8 @@ class ConnectivityKernel(GraphMembers, UnidirectionalKernel):
 
         Notes
         -----
-        With graph `C` and :math:`q_j = \\sum_i C_{ij}`, the rows of :math:`Q C Q`, `Q = diag(1/q)`, are divided
-        by their sums.
+        With graph `C` and :math:`q_j = \\sum_i C_{ij}`, the rows of :math:`Q C Q`, `Q = diag(1/q)`, are
+        divided by their sums.
 
         References
         ----------

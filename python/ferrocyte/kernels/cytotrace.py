@@ -49,7 +49,8 @@ class CytoTRACEKernel(PseudotimeKernel):
         kwargs.setdefault("time_key", _keys.CT_PSEUDOTIME)
         super().__init__(adata, backward=backward, **kwargs)
 
-    def _read_from_adata(self, time_key: str, **kwargs: Any) -> None:
+    def _read_from_adata(self, **kwargs: Any) -> None:
+        time_key = kwargs.pop("time_key")
         self._read_graph(self.adata, **kwargs)
         self._time_key = time_key
         adata = self._require_adata()

@@ -28,9 +28,9 @@ class PrecomputedKernel(UnidirectionalKernel):
     Parameters
     ----------
     object : array, sparse matrix, Kernel, KernelExpression, AnnData, str, bool or None
-        The matrix, of shape `(n_cells, n_cells)`; a kernel with a matrix, which is shared; annotated data with
-        the matrix in `obsp`; or, with `adata`, the key of `obsp` or the direction, whose key is ``"T_fwd"`` or
-        ``"T_bwd"``.
+        The matrix, of shape `(n_cells, n_cells)`; a kernel with a matrix, which is shared; annotated data
+        with the matrix in `obsp`; or, with `adata`, the key of `obsp` or the direction, whose key is
+        ``"T_fwd"`` or ``"T_bwd"``.
     adata : AnnData, optional
         Annotated data; by default an empty one with as many cells. Ignored if `object` has one.
     obsp_key : str, optional
@@ -86,8 +86,9 @@ class PrecomputedKernel(UnidirectionalKernel):
             elif isinstance(object, str):
                 obsp_key = object
             elif object is None or isinstance(object, bool | np.bool_):
-                obsp_key = _keys.transition_matrix(object) if obsp_key is None else obsp_key
-                backward = object if backward == "infer" else backward
+                told = None if object is None else bool(object)
+                obsp_key = _keys.transition_matrix(told) if obsp_key is None else obsp_key
+                backward = told if backward == "infer" else backward
             else:
                 raise _wrong_object(object)
             obsp_key = _find_key(adata) if obsp_key is None else obsp_key

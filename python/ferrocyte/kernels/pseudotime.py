@@ -58,10 +58,10 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
 
     def __init__(self, adata: AnnData, time_key: str, backward: bool = False, **kwargs: Any) -> None:
         self._time: NDArray[np.float64] | None = None
-        self._request: dict[str, Any] = {}
         super().__init__(adata, backward=backward, time_key=time_key, **kwargs)
 
-    def _read_from_adata(self, time_key: str, **kwargs: Any) -> None:
+    def _read_from_adata(self, **kwargs: Any) -> None:
+        time_key = kwargs.pop("time_key")
         self._read_graph(self.adata, **kwargs)
         self._time_key = time_key
         self._time = _adata.numeric_column(self._require_adata(), time_key, "pseudotime", "time_key")
@@ -91,8 +91,8 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
         ----------
         threshold_scheme : {"hard", "soft"} or callable, default "hard"
             ``"hard"`` removes edges into the past, except to the closest neighbors; ``"soft"`` weighs them
-            down. A callable, or a :class:`~ferrocyte.kernels.utils.ThresholdSchemeABC`, is called for each cell
-            as `f(time, times_of_neighbors, weights_of_neighbors, **kwargs)` and returns the new weights.
+            down. A callable, or a :class:`~ferrocyte.kernels.utils.ThresholdSchemeABC`, is called for each
+            cell as `f(time, times_of_neighbors, weights_of_neighbors, **kwargs)` and returns the new weights.
         frac_to_keep : float, default 0.3
             Hard scheme: share of neighbors kept whatever their time, in [0, 1].
         b : float, default 10.0
@@ -120,8 +120,8 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
         InvalidOptionError
             For an unknown scheme, or a number out of its range.
         InvalidDataError
-            If a callable returns another number of weights (says ``Expected row of shape``), or cells are left
-            without neighbors.
+            If a callable returns another number of weights (says ``Expected row of shape``), or cells are
+            left without neighbors.
 
         See Also
         --------

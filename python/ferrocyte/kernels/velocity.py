@@ -93,16 +93,15 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         **kwargs: Any,
     ) -> None:
         self._logits: sp.csr_matrix | None = None
-        self._request: dict[str, Any] = {}
         if gene_subset is not None:
             kwargs["gene_subset"] = gene_subset if isinstance(gene_subset, str) else np.asarray(gene_subset)
         xkey = "X" if xkey is None else xkey
         super().__init__(adata, backward=backward, xkey=xkey, vkey=vkey, attr=attr, **kwargs)
 
-    def _read_from_adata(
-        self, xkey: str, vkey: str, attr: str, gene_subset: Any = None, **kwargs: Any
-    ) -> None:
+    def _read_from_adata(self, **kwargs: Any) -> None:
         adata = self._require_adata()
+        xkey, vkey, attr = (kwargs.pop(name) for name in ("xkey", "vkey", "attr"))
+        gene_subset = kwargs.pop("gene_subset", None)
         self._attr = check_option(attr, "attr", ("layers", "obsm"))
         self._xkey, self._vkey = xkey, vkey
         where = [_adata.locate(adata, key, attr=attr) for key in (xkey, vkey)]
@@ -114,11 +113,10 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
                     FerrocyteWarning,
                     stacklevel=4,
                 )
-            x, v = (adata.obsm[key] if key in adata.obsm else adata.X for key in (xkey, vkey))
-            if x.shape != v.shape:
+            x, v = (_adata.shape_of(adata, key, attr=attr) for key in (xkey, vkey))
+            if x != v:
                 raise InvalidDataError(
-                    f"Expected {where[0]} and {where[1]} to be of the same shape, found {x.shape} and "
-                    f"{v.shape}."
+                    f"Expected {where[0]} and {where[1]} to be of the same shape, found {x} and {v}."
                 )
         else:
             default = _keys.velocity_genes(vkey)
@@ -168,15 +166,15 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
             Of displacements and velocities. A callable, or a :class:`~ferrocyte.kernels.utils.SimilarityABC`,
             is called for each cell as `f(v, D, softmax_scale)` with `v` of shape `(1, n_genes)` (for
             ``"transpose"``: `(n_neighbors, n_genes)`) and `D` of shape `(n_neighbors, n_genes)`, and returns
-            probabilities and unscaled logits, both of shape `(n_neighbors,)`. Its arguments are scratch memory:
-            valid during the call. The stochastic model needs a method `hessian`.
+            probabilities and unscaled logits, both of shape `(n_neighbors,)`. Its arguments are scratch
+            memory: valid during the call. The stochastic model needs a method `hessian`.
         softmax_scale : float, optional
             Factor before the softmax. Default: 1 / median of the absolute nonzero similarities.
         n_samples : int, default 1000
             Samples per cell for ``model="monte_carlo"``.
         seed : int, optional
-            For ``model="monte_carlo"``: same seed, same bits, for any number of threads. Drawn from the operating
-            system by default, and kept in :attr:`params`.
+            For ``model="monte_carlo"``: same seed, same bits, for any number of threads. Drawn from the
+            operating system by default, and kept in :attr:`params`.
         show_progress_bar : bool, default True
             Show a progress bar in a terminal or a notebook.
         n_jobs : int, optional
@@ -320,5 +318,5 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
                 )
         digest = hashlib.blake2b(digest_size=16)
         for part in (x_sums, v_sums, genes):
-            digest.update(np.ascontiguousarray(part))
+            digest.update(part.tobytes())
         return _Inputs(x, v, None if genes.all() else genes, digest.hexdigest())

@@ -64,8 +64,8 @@ def callable_transitions(
     Raises
     ------
     InvalidDataError
-        If the function returns other lengths (says ``Expected row of shape``), or probabilities that do not sum
-        to 1 (says ``Matrix is not row-stochastic.``).
+        If the function returns other lengths (says ``Expected row of shape``), or probabilities that do not
+        sum to 1 (says ``Matrix is not row-stochastic.``).
     """
     columns = None if genes is None else np.flatnonzero(genes)
     indptr, indices = graph.indptr.tolist(), graph.indices

@@ -198,8 +198,8 @@ class Stochastic(Deterministic):
     Notes
     -----
     With mean `m` and variance `s` of the velocity over a cell and its neighbors and the Hessian `H` of the
-    probability in the velocity: :math:`p + \\frac{1}{2} \\mathrm{diag}(H) \\cdot s`, clipped to [0, 1] and scaled
-    to sum to 1.
+    probability in the velocity: :math:`p + \\frac{1}{2} \\mathrm{diag}(H) \\cdot s`, clipped to [0, 1] and
+    scaled to sum to 1.
 
     References
     ----------
@@ -227,8 +227,8 @@ class MonteCarlo(Deterministic):
     Parameters
     ----------
     n_samples : int, default 1000
-        Velocities drawn for each cell, gene by gene from a normal distribution with the mean and variance over
-        the cell and its neighbors.
+        Velocities drawn for each cell, gene by gene from a normal distribution with the mean and variance
+        over the cell and its neighbors.
     seed : int, optional
         Same seed, same result, for any number of threads; drawn from the operating system by default and kept
         in the attribute `seed`.

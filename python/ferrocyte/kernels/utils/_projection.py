@@ -37,9 +37,9 @@ class TmatProjection:
 
     Notes
     -----
-    For a cell with graph neighbors `j` and unit vectors :math:`u_j = (e_j - e_i) / |e_j - e_i|` in the embedding
-    the vector is :math:`\\sum_j T_{ij} u_j - \\frac{1}{k} \\sum_j u_j` [1]_. All vectors are divided by 3 times
-    the scale that matplotlib's `quiver` would choose for them.
+    For a cell with graph neighbors `j` and unit vectors :math:`u_j = (e_j - e_i) / |e_j - e_i|` in the
+    embedding the vector is :math:`\\sum_j T_{ij} u_j - \\frac{1}{k} \\sum_j u_j` [1]_. All vectors are
+    divided by 3 times the scale that matplotlib's `quiver` would choose for them.
 
     References
     ----------

@@ -60,7 +60,8 @@ class RandomWalk:
     >>> import ferrocyte as fc
     >>> adata = fc.datasets.dentate_gyrus()
     >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
-    >>> walk = fc.kernels.utils.RandomWalk(adata, kernel.transition_matrix, start_ixs={"dpt_pseudotime": [0, 0.1]})
+    >>> young = {"dpt_pseudotime": [0, 0.1]}
+    >>> walk = fc.kernels.utils.RandomWalk(adata, kernel.transition_matrix, start_ixs=young)
     >>> len(walk.simulate_many(10, max_iter=50, seed=0, show_progress_bar=False)[0])
     51
     """
@@ -148,8 +149,8 @@ class RandomWalk:
         max_iter, seed, successive_hits
             See :meth:`simulate_one`.
         n_jobs : int, optional
-            Number of threads; None for `settings.n_jobs`, -1 for all cores. Each walk has a random stream of its
-            own, so the result does not depend on it.
+            Number of threads; None for `settings.n_jobs`, -1 for all cores. Each walk has a random stream of
+            its own, so the result does not depend on it.
         backend : str, default "loky"
             Has no effect.
         show_progress_bar : bool, default True

@@ -118,7 +118,9 @@ class _BuiltIn(SimilarityABC):
             raise InvalidDataError(
                 f"Expected `v` of shape (n_genes,) for the Hessian, found {np.shape(v)}. Pass one velocity."
             )
-        return _core.similarity_hessian(self.name, velocity[0], D, check_number(softmax_scale, "softmax_scale"))
+        return _core.similarity_hessian(
+            self.name, velocity[0], D, check_number(softmax_scale, "softmax_scale")
+        )
 
 
 class Cosine(_BuiltIn):
@@ -126,8 +128,8 @@ class Cosine(_BuiltIn):
 
     References
     ----------
-    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math. 2
-       (2021).
+    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math.
+       2 (2021).
 
     Examples
     --------
@@ -147,8 +149,8 @@ class Correlation(_BuiltIn):
 
     References
     ----------
-    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math. 2
-       (2021).
+    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math.
+       2 (2021).
 
     Examples
     --------
@@ -167,8 +169,8 @@ class DotProduct(_BuiltIn):
 
     References
     ----------
-    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math. 2
-       (2021).
+    .. [1] T. Li et al., On the mathematics of RNA velocity I: theoretical analysis, CSIAM Trans. Appl. Math.
+       2 (2021).
 
     Examples
     --------

@@ -221,8 +221,8 @@ class HardThresholdScheme(ThresholdSchemeABC):
 class SoftThresholdScheme(ThresholdSchemeABC):
     """Weighs edges into the past down, the more the further they lead back; inspired by VIA [1]_.
 
-    Neighbors with :math:`t_j < t_i` are multiplied by :math:`2 / (1 + e^{b (t_i - t_j)})^{1 / \\nu}`, the others
-    keep their weight.
+    Neighbors with :math:`t_j < t_i` are multiplied by :math:`2 / (1 + e^{b (t_i - t_j)})^{1 / \\nu}`, the
+    others keep their weight.
 
     References
     ----------
