@@ -2,33 +2,9 @@
 
 use crate::csr::Csr;
 use crate::error::{Error, Result};
-use crate::in_order::InOrder;
 use crate::kernels::connectivity::row_normalize;
+use crate::rows::{assemble, Rows};
 use crate::run::Run;
-
-/// Rows per block of work.
-const BLOCK: usize = 512;
-
-/// Some rows of the result.
-#[derive(Debug, Default)]
-struct Rows {
-    lengths: Vec<usize>,
-    indices: Vec<i32>,
-    data: Vec<f64>,
-}
-
-impl Rows {
-    fn clear(&mut self) {
-        self.lengths.clear();
-        self.indices.clear();
-        self.data.clear();
-    }
-
-    fn push(&mut self, col: i32, value: f64) {
-        self.indices.push(col);
-        self.data.push(value);
-    }
-}
 
 /// `sum_k weights[k] * matrices[k]`.
 ///
@@ -56,32 +32,37 @@ pub fn weighted_sum(matrices: &[Csr<'_>], weights: &[f64], run: &Run) -> Result<
     })
 }
 
-/// Two rows, the case that matters most: one comparison per entry.
+/// Two rows, the case that matters most, without a branch on which of them comes next.
 fn add_two(a: (&[i32], &[f64]), b: (&[i32], &[f64]), [wa, wb]: [f64; 2], out: &mut Rows) {
-    let (mut x, mut y) = (0, 0);
+    let (mut x, mut y, mut n) = (0, 0, 0);
+    let (cols, values) = out.space(a.0.len() + b.0.len());
     while x < a.0.len() && y < b.0.len() {
         let (ja, jb) = (a.0[x], b.0[y]);
-        let value = match ja.cmp(&jb) {
-            std::cmp::Ordering::Less => wa * a.1[x],
-            std::cmp::Ordering::Greater => wb * b.1[y],
-            std::cmp::Ordering::Equal => wa * a.1[x] + wb * b.1[y],
-        };
-        out.push(ja.min(jb), value);
+        let (from_a, from_b) = (wa * a.1[x], wb * b.1[y]);
+        cols[n] = ja.min(jb);
+        values[n] = if ja <= jb { from_a } else { 0.0 } + if jb <= ja { from_b } else { 0.0 };
         x += usize::from(ja <= jb);
         y += usize::from(jb <= ja);
+        n += 1;
     }
     for (rest, weight) in [((&a.0[x..], &a.1[x..]), wa), ((&b.0[y..], &b.1[y..]), wb)] {
-        out.indices.extend_from_slice(rest.0);
-        out.data.extend(rest.1.iter().map(|v| weight * v));
+        for (&col, value) in rest.0.iter().zip(rest.1) {
+            cols[n] = col;
+            values[n] = weight * value;
+            n += 1;
+        }
     }
+    out.close(n);
 }
 
 /// Any number of rows: the smallest column among the heads goes next.
 fn add_all(matrices: &[Csr<'_>], weights: &[f64], i: usize, heads: &mut [usize], out: &mut Rows) {
     heads.fill(0);
+    let (cols, values) = out.space(matrices.iter().map(|m| m.cols(i).len()).sum());
+    let mut n = 0;
     loop {
         let next = matrices.iter().zip(&*heads).filter_map(|(m, &at)| m.cols(i).get(at)).min();
-        let Some(&col) = next else { return };
+        let Some(&col) = next else { break };
         let mut value = 0.0;
         for ((m, at), weight) in matrices.iter().zip(heads.iter_mut()).zip(weights) {
             let (cols, values) = m.row(i);
@@ -90,8 +71,11 @@ fn add_all(matrices: &[Csr<'_>], weights: &[f64], i: usize, heads: &mut [usize],
                 *at += 1;
             }
         }
-        out.push(col, value);
+        cols[n] = col;
+        values[n] = value;
+        n += 1;
     }
+    out.close(n);
 }
 
 /// The element-wise product of all matrices, rows divided by their sum.
@@ -115,6 +99,8 @@ fn multiply(matrices: &[Csr<'_>], i: usize, heads: &mut [usize], out: &mut Rows)
     let [first, others @ ..] = matrices else { return };
     heads.fill(0);
     let (cols, values) = first.row(i);
+    let (out_cols, out_values) = out.space(cols.len());
+    let mut n = 0;
     'entries: for (&col, &value) in cols.iter().zip(values) {
         let mut product = value;
         for (m, at) in others.iter().zip(heads.iter_mut()) {
@@ -125,16 +111,17 @@ fn multiply(matrices: &[Csr<'_>], i: usize, heads: &mut [usize], out: &mut Rows)
             match cols.get(*at) {
                 Some(&c) if c == col => product *= values[*at],
                 Some(_) => continue 'entries,
-                None => return,
+                None => break 'entries,
             }
         }
-        if product != 0.0 {
-            out.push(col, product);
-        }
+        out_cols[n] = col;
+        out_values[n] = product;
+        n += usize::from(product != 0.0);
     }
+    out.close(n);
 }
 
-/// Makes a matrix whose row `i` is what `row(i, heads, out)` pushes; `heads` is scratch, one per matrix.
+/// Makes a matrix whose row `i` is what `row(i, heads, out)` writes; `heads` is scratch, one per matrix.
 fn combine(
     matrices: &[Csr<'_>],
     room: usize,
@@ -151,41 +138,16 @@ fn combine(
             return Err(Error::shape("all matrices", format!("shape ({n_rows}, {n_cols})"), found));
         }
     }
-    run.expect_steps(n_rows);
-    let mut indptr = Vec::with_capacity(n_rows + 1);
-    indptr.push(0);
-    // Room for the largest possible outcome; pages that are never written are never allocated.
-    let (mut indices, mut data) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    let mut parts = InOrder::new(|part: &mut Rows| {
-        let mut end = indices.len() as i64;
-        indptr.extend(part.lengths.iter().map(|&n| {
-            end += n as i64;
-            end
-        }));
-        indices.extend_from_slice(&part.indices);
-        data.extend_from_slice(&part.data);
-    });
-    run.blocks(
-        n_rows,
-        BLOCK,
-        || (Rows::default(), vec![0; matrices.len()]),
-        |(out, heads), rows| {
-            out.clear();
-            for i in rows {
-                let before = out.data.len();
-                row(i, heads, out);
-                if out.data[before..].iter().any(|v| !v.is_finite()) {
-                    return Err(Error::NotFinite { what: "the combination of the matrices".into(), row: i });
-                }
-                out.lengths.push(out.data.len() - before);
-            }
-            Ok(())
-        },
-        |(out, _), rows| parts.put(rows, out),
-    )?;
-    indices.shrink_to_fit();
-    data.shrink_to_fit();
-    Ok(Csr::from_parts(n_cols, indptr, indices, data))
+    let heads = || vec![0; matrices.len()];
+    let out = assemble((n_rows, n_cols), room, run, heads, |heads, i, out| {
+        row(i, heads, out);
+        Ok(())
+    })?;
+    // Finite factors may still overflow; every `Csr` promises finite values.
+    match (0..n_rows).find(|&i| out.row(i).1.iter().any(|v| !v.is_finite())) {
+        Some(row) => Err(Error::NotFinite { what: "the combination of the matrices".into(), row }),
+        None => Ok(out),
+    }
 }
 
 #[cfg(test)]

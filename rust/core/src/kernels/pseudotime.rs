@@ -53,14 +53,18 @@ impl Scheme {
 
     /// Replaces the weights of one cell at time `t` by the biased ones.
     ///
-    /// `times` and `weights` are those of its neighbors and of the same length; `scratch` is what it says.
+    /// `times` and `weights` are those of its neighbors and of the same length; `scratch` is overwritten.
     fn bias(self, t: f64, times: &[f64], weights: &mut [f64], scratch: &mut Vec<f64>) {
         match self.0 {
             Kind::Hard { frac_to_keep } => keep_closest(t, times, weights, frac_to_keep, scratch),
             Kind::Soft { b, power } => {
                 for (w, &tj) in weights.iter_mut().zip(times) {
                     if tj < t {
-                        *w *= decay(b * (t - tj), power);
+                        // Times may lie so far apart that their distance is infinite; with b = 0 that
+                        // is NaN, which `max` turns into the 0 that is meant.
+                        let factor = decay((b * (t - tj)).max(0.0), power);
+                        // A factor above 1, as of a large nu, must not lift a huge weight to infinity.
+                        *w = (*w * factor).clamp(f64::MIN, f64::MAX);
                     }
                 }
             }
@@ -98,7 +102,7 @@ fn finite(what: &str, values: &[f64]) -> Result<()> {
 /// `2 / (1 + e^x)^power` for `x >= 0`; tends to 0 where the denominator would overflow.
 fn decay(x: f64, power: f64) -> f64 {
     let base = 1.0 + x.exp();
-    // The defaults give a power of 2: a product is as exact as, and ten times faster than, `powf`.
+    // The default gives a power of 2: a product is as exact as `powf` and faster.
     if power == 2.0 {
         2.0 / (base * base)
     } else {
@@ -160,8 +164,7 @@ fn to_front(values: &mut [f64], belongs: impl Fn(f64) -> bool) -> usize {
     let mut n = 0;
     for i in 0..values.len() {
         let v = values[i];
-        values[i] = values[n];
-        values[n] = v;
+        values.swap(i, n);
         n += usize::from(belongs(v));
     }
     n
@@ -238,6 +241,25 @@ mod tests {
         assert_eq!((count(0.0), count(0.5), count(1.0)), (0, 20, 30));
     }
 
+    /// Both ways of finding the cut, below and above `FEW` neighbors, against sorting by weight and
+    /// position.
+    #[test]
+    fn the_closest_are_those_of_a_stable_sort() {
+        for n in [1, 2, 3, 10, 43, 128, 129, 500] {
+            let weights: Vec<f64> = (0..n).map(|i| f64::from(i * 7919 % 31)).collect();
+            let mut order: Vec<usize> = (0..n as usize).collect();
+            order.sort_by(|&a, &b| (weights[b], b).partial_cmp(&(weights[a], a)).unwrap());
+            for frac in [0.1, 0.3, 0.5, 0.9] {
+                let k = MOST_KEPT.min((f64::from(n) * frac) as usize);
+                let mut expected = vec![0.0; n as usize];
+                order[..k].iter().for_each(|&i| expected[i] = weights[i]);
+                let scheme = Scheme::hard(frac).unwrap();
+                let out = scheme.one_cell(1.0, &vec![0.0; n as usize], &weights).unwrap();
+                assert_eq!(out, expected, "{n} {frac}");
+            }
+        }
+    }
+
     /// b = ln 3, nu = 0.5: one step back divides by (1 + 3)^2 = 16 and multiplies by 2.
     #[test]
     fn soft_halves_and_more() {
@@ -254,6 +276,11 @@ mod tests {
     fn a_steep_soft_scheme_removes_and_does_not_overflow() {
         let scheme = Scheme::soft(1e300, 0.1).unwrap();
         assert_eq!(scheme.one_cell(1e10, &[-1e10, 1e10], &[1.0, 1.0]).unwrap(), [0.0, 1.0]);
+        // b = 0, nu = 1 has no effect at all: 2 / (1 + 1), also at an infinite distance.
+        let scheme = Scheme::soft(0.0, 1.0).unwrap();
+        assert_eq!(scheme.one_cell(f64::MAX, &[f64::MIN], &[3.0]).unwrap(), [3.0]);
+        let scheme = Scheme::soft(0.0, 1e300).unwrap();
+        assert_eq!(scheme.one_cell(1.0, &[0.0], &[f64::MAX]).unwrap(), [f64::MAX]);
     }
 
     /// 0 - 1 - 2 on a line with times 0, 1, 2: nothing protected, so only forward edges are left.
