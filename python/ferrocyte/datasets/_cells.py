@@ -65,7 +65,7 @@ def make_block(design: Design, block: int, n_cells: int) -> dict[str, np.ndarray
         age = np.maximum(rng.uniform(0.0, tree.end * 1.08, BLOCK), 1e-3)
         leaf = rng.choice(tree.leaves.size, size=BLOCK, p=tree.leaf_prob)
         paths = walk_paths(tree, rng, age, leaf, design.strength)
-        extra = {}
+        extra: dict[str, np.ndarray] = {}
     else:
         paths, age, leaf, extra = _time_course(design, rng)
 
@@ -110,7 +110,7 @@ def _time_course(
     """
     assert design.times is not None
     tree, n_times = design.tree, design.times.size
-    when = np.tile(np.repeat(np.arange(n_times), -(-BLOCK // n_times))[:BLOCK], OVERSAMPLE)
+    when = np.tile(np.arange(BLOCK) * n_times // BLOCK, OVERSAMPLE)
     age = np.abs(design.times[when] + rng.normal(0.0, design.spread, when.size))
     age = np.maximum(age, 1e-3)
     leaf = rng.choice(tree.leaves.size, size=when.size, p=tree.leaf_prob)
@@ -119,8 +119,9 @@ def _time_course(
     picked, population = [], np.zeros(n_times)
     for j in range(n_times):
         founders = np.flatnonzero(when == j)
-        descendants = np.exp(paths.log_growth[founders])
-        population[j] = descendants.mean()
+        top = paths.log_growth[founders].max()
+        descendants = np.exp(paths.log_growth[founders] - top)
+        population[j] = np.exp(top) * descendants.mean()
         need = founders.size // OVERSAMPLE
         # systematic sampling: one random offset, the least noise that keeps the expectation
         at = (np.arange(need) + rng.uniform()) / need

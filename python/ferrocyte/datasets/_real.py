@@ -34,6 +34,11 @@ def dentate_gyrus() -> ad.AnnData:
         - ``obsm``: ``X_pca`` (30), ``X_umap`` (2), ``X_diffmap`` (15);
         - ``obsp``: ``connectivities``, ``distances`` (30 neighbours on ``X_pca``).
 
+    Notes
+    -----
+    Six cells are there twice, equal in every layer, as in the source: between the two of a pair there is
+    no displacement, and no direction.
+
     References
     ----------
     .. [1] Hochgerner et al. (2018), Nature Neuroscience 21, 290-299, GEO GSE95753.
@@ -66,7 +71,8 @@ def bone_marrow() -> ad.AnnData:
           clusters named by CD34, MPO, GATA1, IRF8; coarse), ``n_counts``, ``n_genes``;
         - ``var``: ``highly_variable``, ``marker``;
         - ``obsm``: ``palantir_fate_probabilities`` (columns ``uns["palantir_fate_names"]``: Ery, DC,
-          Mono), ``X_pca`` (30), ``X_umap`` (2), ``X_diffmap`` (10), ``X_palantir_diffmap`` (5);
+          Mono; values below 0.01 are zero, so rows add up to 0.98 to 1),
+          ``X_pca`` (30), ``X_umap`` (2), ``X_diffmap`` (10), ``X_palantir_diffmap`` (5);
         - ``obsp``: ``connectivities``, ``distances`` (30 exact neighbours on ``X_pca``);
         - ``uns``: ``start_cell``, ``iroot`` (its position), ``terminal_cells``, colours.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +10,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from tqdm.auto import tqdm
 
+from ferrocyte._errors import InvalidOptionError, InvalidTypeError
+from ferrocyte._options import check_count, check_number, check_seed, draw_seed
+from ferrocyte._progress import progress_bar
 from ferrocyte.datasets._cells import BLOCK, Design, make_block
-from ferrocyte.datasets._checks import check_count, check_number, check_times
 from ferrocyte.datasets._genes import draw_genes
 from ferrocyte.datasets._neighbors import set_neighbors
 from ferrocyte.datasets._tree import Tree, resolve_tree
@@ -149,23 +149,25 @@ def simulate(
     >>> adata.shape, list(adata.uns["fate_names"])
     ((200, 50), ['A', 'B'])
     """
-    n_cells, n_genes = check_count("n_cells", n_cells, 1), check_count("n_genes", n_genes, 1)
-    seed = secrets.randbits(63) if seed is None else check_count("seed", seed, 0)
-    if n_neighbors is not None:
-        n_neighbors = check_count(
-            "n_neighbors", n_neighbors, 2, n_cells - 1, "below n_cells, or None for no graph"
+    n_cells, n_genes = check_count(n_cells, "n_cells"), check_count(n_genes, "n_genes")
+    seed = check_seed(seed)
+    seed = draw_seed() if seed is None else seed
+    if n_neighbors is not None and check_count(n_neighbors, "n_neighbors", least=2) >= n_cells:
+        raise InvalidOptionError(
+            f"Expected `n_neighbors` to be below `n_cells`, found {n_neighbors} and {n_cells}. "
+            "Pass a smaller number, or n_neighbors=None for no graph."
         )
     branches = resolve_tree(tree)
-    depth = check_number("depth", depth, above=0.0)
+    depth = check_number(depth, "depth", above=0.0)
     design = Design(
         tree=branches,
         genes=draw_genes(branches, n_genes, seed, depth),
         seed=seed,
-        strength=check_number("strength", strength, above=0.0),
-        dispersion=check_number("dispersion", dispersion, least=0.0),
-        noise=check_number("noise", noise, least=0.0),
-        times=None if times is None else check_times(times),
-        spread=check_number("spread", spread, least=0.0),
+        strength=check_number(strength, "strength", above=0.0),
+        dispersion=check_number(dispersion, "dispersion", low=0.0),
+        noise=check_number(noise, "noise", low=0.0),
+        times=None if times is None else _times(times),
+        spread=check_number(spread, "spread", low=0.0),
         moments=bool(moments),
     )
     adata = _assemble(design, n_cells, show_progress_bar)
@@ -177,6 +179,22 @@ def simulate(
     if n_neighbors is not None:
         set_neighbors(adata, n_neighbors)
     return adata
+
+
+def _times(times: Sequence[float]) -> np.ndarray:
+    """Take increasing, finite, non-negative collection times."""
+    try:
+        out = np.asarray(times, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(f"Expected `times` to be a sequence of numbers, found {times!r}.") from None
+    if out.ndim != 1 or not 0 < out.size <= BLOCK:
+        raise InvalidOptionError(f"Expected `times` to hold between 1 and {BLOCK} numbers, found {times!r}.")
+    if not np.isfinite(out).all() or (out < 0).any() or (np.diff(out) <= 0).any():
+        raise InvalidOptionError(
+            f"Expected `times` to be finite, not negative and increasing, found {times!r}. "
+            "Sort them and drop repeats."
+        )
+    return out
 
 
 def _assemble(design: Design, n_cells: int, show_progress_bar: bool) -> ad.AnnData:
@@ -214,9 +232,12 @@ def _assemble(design: Design, n_cells: int, show_progress_bar: bool) -> ad.AnnDa
 
 
 def _blocks(design: Design, n_cells: int, show_progress_bar: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    starts = range(0, n_cells, BLOCK)
-    for start in tqdm(starts, unit="block", disable=None if show_progress_bar else True):
-        yield start, make_block(design, start // BLOCK, min(BLOCK, n_cells - start))
+    with progress_bar(show_progress_bar) as progress:
+        for start in range(0, n_cells, BLOCK):
+            size = min(BLOCK, n_cells - start)
+            yield start, make_block(design, start // BLOCK, size)
+            if progress is not None:
+                progress(start + size, n_cells)
 
 
 def _stack(blocks: list[sp.csr_matrix], n_genes: int) -> sp.csr_matrix:

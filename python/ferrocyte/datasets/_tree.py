@@ -165,7 +165,9 @@ def _parents(tree: Spec) -> np.ndarray:
         up = branch.get("parent")
         if up is not None and up not in index:
             raise InvalidDataError(f"Branch {name!r} has the parent {up!r}, no branch.{suggest(up, tree)}")
-    parent = np.array([index.get(b.get("parent"), -1) for b in tree.values()], dtype=np.int64)
+    parent = np.array(
+        [-1 if b.get("parent") is None else index[b["parent"]] for b in tree.values()], dtype=np.int64
+    )
     roots = [name for name, p in zip(tree, parent, strict=True) if p < 0]
     if len(roots) != 1:
         raise InvalidDataError(
