@@ -317,7 +317,7 @@ def gene_mask(adata: AnnData, subset: Any) -> NDArray[np.bool_]:
 
 def select_columns(matrix: Features, columns: NDArray[np.intp]) -> NDArray[np.float64]:
     """Some columns as a dense float64 array."""
-    block = matrix[:, columns]
+    block: Any = matrix[:, columns]
     return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
 
 
@@ -434,7 +434,7 @@ def embedding(adata: AnnData, basis: str) -> NDArray[np.float64]:
         raise MissingDataError(
             f"Unable to find a basis in {places}.{suggest(candidates[0], adata.obsm.keys())}"
         )
-    coordinates = as_features(adata.obsm[key], f"`adata.obsm[{key!r}]`")
+    coordinates: Any = as_features(adata.obsm[key], f"`adata.obsm[{key!r}]`")
     if sp.issparse(coordinates):
         coordinates = coordinates.toarray()
     return np.ascontiguousarray(coordinates, dtype=np.float64)

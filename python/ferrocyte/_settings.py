@@ -94,7 +94,7 @@ class CellRankConfig:
     def override_logging_level(self, level: int | str) -> Iterator[None]:
         """Use another logging level inside a ``with`` block; it is put back whatever happens there."""
         before = _logger.level
-        self.logging_level = level  # type: ignore[assignment]
+        self.logging_level = level
         try:
             yield
         finally:

@@ -148,7 +148,7 @@ def _grow(tree: dict[str, Any], leaves: list[Any]) -> KernelExpression:
 
 def _known_classes() -> list[type[Kernel]]:
     found: list[type[Kernel]] = []
-    waiting: list[type[Kernel]] = [Kernel]
+    waiting: list[type[Kernel]] = list(Kernel.__subclasses__())
     while waiting:
         cls = waiting.pop()
         found.append(cls)

@@ -19,10 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from ferrocyte import _core
 from ferrocyte._errors import (
     InvalidDataError,
     InvalidIndexError,
@@ -30,9 +27,8 @@ from ferrocyte._errors import (
     InvalidTypeError,
     NotComputedError,
 )
-from ferrocyte._settings import threads
-from ferrocyte._sparse import name_cells
-from ferrocyte.kernels._matrix import Matrix, csr_from_parts
+from ferrocyte.kernels._combine import product, weighted_sum
+from ferrocyte.kernels._matrix import Matrix
 from ferrocyte.kernels._members import TransitionMembers
 
 if TYPE_CHECKING:
@@ -360,46 +356,8 @@ class KernelProduct(_Composite):
     def _evaluate(self) -> Matrix:
         if self._weight() is not None:
             return self._terms[1]._matrix()
-        factors = [term._matrix() for term in self._terms]
-        if all(sp.issparse(f) for f in factors):
-            try:
-                parts = _core.elementwise_product(factors, threads=threads())
-            except InvalidDataError as err:
-                rows = getattr(err, "cells", None)
-                if not rows:
-                    raise
-                self._no_overlap(rows)
-            return csr_from_parts(parts, self.shape)
-        if any(sp.issparse(f) for f in factors):
-            # sparse if either is: what is 0 in a sparse factor is 0 in the product
-            sparse = [f for f in factors if sp.issparse(f)]
-            product = sparse[0]
-            for f in sparse[1:]:
-                product = product.multiply(f)
-            for f in factors:
-                if not sp.issparse(f):
-                    product = product.multiply(f)
-            product = sp.csr_matrix(product)
-            product.sum_duplicates()
-            product.eliminate_zeros()
-            empty = np.flatnonzero(np.diff(product.indptr) == 0)
-            if len(empty):
-                self._no_overlap(empty)
-            product.data = _core.row_normalize(product)
-            return product
-        dense: NDArray[np.float64] = np.prod(factors, axis=0)
-        sums = dense.sum(axis=1, keepdims=True)
-        if (sums == 0).any():
-            self._no_overlap(np.flatnonzero(sums == 0))
-        return dense / sums
-
-    def _no_overlap(self, rows: Any) -> None:
         names = self.adata.obs_names if self.adata is not None else None
-        raise InvalidDataError(
-            f"The product of kernels leaves {len(rows)} cells without any neighbor: "
-            f"{name_cells(names, rows)}. "
-            "Use kernels over the same graph, or add them instead."
-        )
+        return product([term._matrix() for term in self._terms], names)
 
     def _rebuild(self, leaf: Callable[[Any], KernelExpression]) -> KernelExpression:
         return KernelProduct(tuple(_rebuild(term, leaf) for term in self._terms))
@@ -435,21 +393,12 @@ class KernelSum(_Composite):
     def _evaluate(self) -> Matrix:
         found: dict[int, list[Any]] = {}
         self._flatten(1.0, found)
-        matrices = [matrix for matrix, _ in found.values()]
-        weights = [weight for _, weight in found.values()]
-        out: Matrix
-        if len(matrices) == 1:
-            out = matrices[0]
-        elif all(sp.issparse(m) for m in matrices):
-            out = csr_from_parts(_core.weighted_sum(matrices, weights, threads=threads()), self.shape)
-        else:
-            dense = np.zeros(self.shape)
-            for matrix, weight in zip(matrices, weights, strict=True):
-                dense += weight * (matrix.toarray() if sp.issparse(matrix) else matrix)
-            out = dense
+        out = weighted_sum([m for m, _ in found.values()], [w for _, w in found.values()])
         if self._normalized is None:
             self._normalized = tuple(
-                KernelProduct((Constant(weight), term._terms[1])) if _has_constant(term) else term
+                KernelProduct((Constant(weight), term._terms[1]))
+                if isinstance(term, KernelProduct) and _has_constant(term)
+                else term
                 for weight, term in zip(self._weights(), self._terms, strict=True)
             )
             for term in self._normalized:
@@ -511,12 +460,12 @@ def _add(left: KernelExpression, right: KernelExpression) -> KernelExpression:
 
 
 def _multiply(left: object, right: object) -> KernelExpression:
-    operands = []
+    operands: list[KernelExpression] = []
     for operand in (left, right):
         if isinstance(operand, KernelExpression):
             operands.append(operand)
         elif isinstance(operand, int | float | np.integer | np.floating) and not isinstance(operand, bool):
-            operands.append(Constant(operand))
+            operands.append(Constant(float(operand)))
         else:
             return NotImplemented
     a, b = operands

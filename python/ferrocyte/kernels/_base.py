@@ -129,9 +129,9 @@ class Kernel(KernelExpression):
         else:
             names = self._adata.obs_names if self._adata is not None else None
             checked = to_transition_matrix(matrix, self.shape, names)
-        self._transition_matrix = checked
-        if self._pending_params is not None:
-            self._params, self._pending_params = self._pending_params, None
+        pending = {} if self._pending_params is None else {"_params": self._pending_params}
+        # One call, so that Ctrl-C finds either all of the old state or all of the new.
+        self.__dict__.update(_transition_matrix=checked, _pending_params=None, **pending)
 
     @abstractmethod
     def compute_transition_matrix(self, *args: Any, **kwargs: Any) -> KernelExpression:
@@ -143,20 +143,20 @@ class Kernel(KernelExpression):
         If not, they become :attr:`params` when a matrix is assigned: an error in between leaves the kernel as
         it was.
         """
-        self._pending_params = None
-        if self._transition_matrix is not None and equal_params(self._params, expected_params):
+        reuse = self._is_computed_with(expected_params)
+        if reuse:
             self._params = dict(expected_params)
-            return True
-        self._pending_params = dict(expected_params)
-        return False
+        self._pending_params = None if reuse else dict(expected_params)
+        return reuse
+
+    def _is_computed_with(self, params: dict[str, Any]) -> bool:
+        return self._transition_matrix is not None and equal_params(self._params, params)
 
     def _store(self, matrix: Any, params: dict[str, Any], **attributes: Any) -> None:
         """Set the matrix, the parameters and what else was computed, after everything has succeeded."""
         names = self._adata.obs_names if self._adata is not None else None
         checked = to_transition_matrix(matrix, self.shape, names)
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        self._transition_matrix, self._params, self._pending_params = checked, params, None
+        self.__dict__.update(attributes, _transition_matrix=checked, _params=params, _pending_params=None)
 
     # An expression of one term ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ferrocyte.kernels._matrix import Matrix, as_csr
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
+
+    from ferrocyte.kernels._algebra import KernelExpression
 
 __all__ = ["TransitionMembers"]
 
@@ -398,7 +400,7 @@ class TransitionMembers(ABC):
         """
         from ferrocyte.io import write_kernel
 
-        write_kernel(self, fname, write_adata=write_adata)
+        write_kernel(cast("KernelExpression", self), fname, write_adata=write_adata)
 
     @staticmethod
     def read(fname: str | os.PathLike[str], adata: AnnData | None = None, copy: bool = False) -> Any:

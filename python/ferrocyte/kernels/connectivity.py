@@ -85,7 +85,7 @@ class ConnectivityKernel(GraphMembers, UnidirectionalKernel):
         .. [1] R. R. Coifman and S. Lafon, Diffusion maps, Appl. Comput. Harmon. Anal. 21 (2006).
         """
         params = {"dnorm": bool(density_normalize), "key": self._conn_key}
-        if self._reuse_cache(params):
+        if self._is_computed_with(params):
             return self
         graph = self._connectivities
         data = _core.connectivity_transitions(graph, density_normalize=bool(density_normalize))

@@ -131,7 +131,7 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
         time = self._require_time()
         scheme, options, params = self._scheme(threshold_scheme, frac_to_keep, b, nu, kwargs)
         request = {**params, "callable": None if isinstance(threshold_scheme, str) else threshold_scheme}
-        if equal_params(request, self._request) and self._reuse_cache(params):
+        if equal_params(request, self._request) and self._is_computed_with(params):
             return self
         try:
             biased = scheme.bias_knn(

@@ -44,7 +44,7 @@ def resolve_similarity(similarity: Any) -> Any:
     return similarity
 
 
-def core_name(similarity: Any, model: str) -> str | None:
+def core_name(similarity: Any, model: str) -> Any:
     """Name of a similarity in the core; None for the user's, or a built-in one with parts replaced."""
     for name, cls in BUILT_IN.items():
         if not isinstance(similarity, cls):
@@ -152,7 +152,7 @@ class Deterministic:
         """
         name = core_name(self._similarity, self.name)
         scale = None if self.softmax_scale is None else float(self.softmax_scale)
-        shared = {
+        shared: dict[str, Any] = {
             "model": self.name,
             "direction": self._direction,
             "softmax_scale": scale,
@@ -168,7 +168,7 @@ class Deterministic:
                 self._genes,
                 self._similarity,
                 show_progress_bar=show_progress_bar,
-                **shared,  # type: ignore[arg-type]
+                **shared,
             )
         else:
             with progress_bar(show_progress_bar) as progress:
@@ -179,7 +179,7 @@ class Deterministic:
                     self._genes,
                     similarity=name,
                     progress=progress,
-                    **shared,  # type: ignore[arg-type]
+                    **shared,
                 )
             p, logits = (csr_from_parts(parts, self._graph.shape) for parts in (p_parts, l_parts))
         if self.softmax_scale is None:
