@@ -94,6 +94,9 @@ class KernelExpression(TransitionMembers):
     def __rmul__(self, other: object) -> KernelExpression:
         return _multiply(other, self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_parent_ref"}
+
     def __repr__(self) -> str:
         return ("~" if self.backward else "") + self._text()
 
@@ -283,6 +286,9 @@ class _Composite(KernelExpression):
     @abstractmethod
     def _evaluate(self) -> Matrix: ...
 
+    def _show_evaluated(self) -> None:
+        """Show terms as they are after evaluation, where that differs."""
+
     @abstractmethod
     def _rebuild(self, leaf: Callable[[Any], KernelExpression]) -> KernelExpression:
         """The same expression over other leaves, with its raw constants."""
@@ -310,8 +316,8 @@ class _Composite(KernelExpression):
         done = {id(leaf): leaf._copy(deep, memo) for leaf in self._leaves()}
         out = self._rebuild(lambda leaf: done[id(leaf)])
         if isinstance(out, _Composite) and self._result is not None:
-            same = all(a is b.transition_matrix for a, b in zip(self._inputs, self._leaves(), strict=True))
-            if same:
+            out._show_evaluated()
+            if all(a is b.transition_matrix for a, b in zip(self._inputs, self._leaves(), strict=True)):
                 out._result = copylib.copy(self._result)
                 out._inputs = tuple(leaf.transition_matrix for leaf in out._leaves())
         return out
@@ -321,9 +327,6 @@ class _Composite(KernelExpression):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KernelExpression:
         return self.copy(deep=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_parent_ref"}
 
     def __len__(self) -> int:
         return len(self._shown())
@@ -394,18 +397,20 @@ class KernelSum(_Composite):
         found: dict[int, list[Any]] = {}
         self._flatten(1.0, found)
         out = weighted_sum([m for m, _ in found.values()], [w for _, w in found.values()])
-        if self._normalized is None:
-            self._normalized = tuple(
-                KernelProduct((Constant(weight), term._terms[1]))
-                if isinstance(term, KernelProduct) and _has_constant(term)
-                else term
-                for weight, term in zip(self._weights(), self._terms, strict=True)
-            )
-            for term in self._normalized:
-                term._parent_ref = weakref.ref(self)
-                for inner in term if isinstance(term, KernelProduct) else ():
-                    inner._parent_ref = weakref.ref(term)
+        self._show_evaluated()
         return out
+
+    def _show_evaluated(self) -> None:
+        if self._normalized is not None:
+            return
+        self._normalized = tuple(
+            KernelProduct((Constant(weight), term._terms[1]))
+            if isinstance(term, KernelProduct) and _has_constant(term)
+            else term
+            for weight, term in zip(self._weights(), self._terms, strict=True)
+        )
+        for term in self._normalized:
+            term._parent_ref = weakref.ref(self)
 
     def _shown(self) -> tuple[KernelExpression, ...]:
         return self._terms if self._normalized is None else self._normalized

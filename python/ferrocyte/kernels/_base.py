@@ -214,9 +214,6 @@ class Kernel(KernelExpression):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self._copy(True, memo)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_parent_ref"}
-
     def _uncomputed(self) -> Self:
         """A shallow copy without matrix and parameters; what was read at construction is shared."""
         out = type(self).__new__(type(self))
