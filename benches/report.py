@@ -29,6 +29,10 @@ def seconds(value: float) -> str:
     return f"{value * 1e6:.3g} µs"
 
 
+def _load(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
 def _memory(report: dict[str, Any] | None) -> str:
     extra = (report or {}).get("peak_extra_bytes", -1)
     return "-" if extra < 0 else f"{extra / 1e6:.0f} MB"
@@ -73,7 +77,7 @@ def _table(head: tuple[str, ...] | list[str], rows: list[list[str]]) -> str:
 
 
 def _versions(rows: list[dict[str, Any]], side: str) -> str:
-    found = next((row[side]["versions"] for row in rows if side in row), {})
+    found: dict[str, str] = next((row[side]["versions"] for row in rows if side in row), {})
     return ", ".join(f"{name} {number}" for name, number in found.items()) or "not run"
 
 
@@ -83,10 +87,12 @@ def markdown(result: dict[str, Any]) -> str:
     out = [
         f"# Bench of {result['date']}",
         f"{machine['processor']}, {machine['usable_cores']} of {machine['cores']} cores usable, cache "
-        f"{machine['cache']}, memory {machine['memory']}, {machine['system']}; load {machine['load']:.2f} "
-        f"before and {result['load_after']:.2f} after; {result['seconds']:.0f} s in all.",
+        f"{machine['cache']}, memory {machine['memory']}, {machine['system']}; load {_load(machine['load'])} "
+        f"before and {_load(result['load_after'])} after; {result['seconds']:.0f} s in all.",
         f"Ours: {_versions(rows, 'ours')}.\n\nPeer: {_versions(rows, 'peer')}.",
     ]
+    if result["busy"]:
+        out.append("**The machine was busy with other work: these times are not to be trusted.**")
     if rows:
         out.append(
             "One thread each, each side in a process of its own, bound to one core. Times are of the call "
