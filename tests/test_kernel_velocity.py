@@ -394,7 +394,7 @@ def test_invalid_options(option, error, says):
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        (lambda k: (np.full(k, 0.9 / k), np.zeros(k)), r"Matrix is not row-stochastic\."),
+        (lambda k: (np.full(k, 0.9 / k), np.zeros(k)), r"Matrix is not row-stochastic\..*Cells: 'c0'"),
         (lambda k: (np.full(k, np.nan), np.zeros(k)), r"Matrix is not row-stochastic\."),
         (lambda k: (np.full(k + 1, 1 / (k + 1)), np.zeros(k)), "Expected row of shape"),
         (lambda k: (np.full(k, 1 / k), np.zeros(k + 1)), "Expected row of shape"),

@@ -41,7 +41,17 @@ class MissingDataError(FerrocyteError, KeyError):
 
 
 class InvalidDataError(FerrocyteError, ValueError):
-    """Values or shapes that the computation can not use: NaN, negative weights, mismatched sizes."""
+    """Values or shapes that the computation can not use: NaN, negative weights, mismatched sizes.
+
+    Attributes
+    ----------
+    cells : list of int
+        Positions of the cells at fault, where that is known; a caller who knows their names adds them.
+    """
+
+    def __init__(self, *args: object, cells: Iterable[int] = ()) -> None:
+        super().__init__(*args)
+        self.cells = list(cells)
 
 
 class InvalidOptionError(FerrocyteError, ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ferrocyte import _adata, _keys
-from ferrocyte._errors import FerrocyteError
+from ferrocyte._errors import FerrocyteError, InvalidDataError
 from ferrocyte._sparse import name_cells, warn_about_graph
 
 __all__ = ["GraphMembers", "name_core_cells"]
@@ -41,11 +41,10 @@ class GraphMembers:
 
 
 def name_core_cells(err: FerrocyteError, adata: Any, remedy: str) -> FerrocyteError:
-    """The same error with the rows that the core found named as cells."""
+    """The same error, with the cells named that the core or a user's function stumbled over."""
     rows = getattr(err, "cells", None)
-    if not rows:
+    if not rows or not isinstance(err, InvalidDataError):
         return err
     names = adata.obs_names if adata is not None else None
-    out = type(err)(f"{err}. Cells: {name_cells(names, np.asarray(rows))}. {remedy}")
-    out.cells = rows  # type: ignore[attr-defined]
-    return out
+    text = str(err).rstrip(".")
+    return type(err)(f"{text}. Cells: {name_cells(names, np.asarray(rows))}. {remedy}", cells=rows)

@@ -156,20 +156,18 @@ def _checked(result: Any, k: int, i: int, similarity: Any) -> tuple[Array, Array
     for name, row in (("probabilities", p), ("logits", logits)):
         if row.shape != (k,):
             raise InvalidDataError(
-                f"Expected row of shape `{(k,)}`, found {name} of shape `{row.shape}` from {similarity} for "
-                f"cell {i}."
+                f"Expected row of shape `{(k,)}`, found {name} of shape `{row.shape}` from {similarity}.",
+                cells=[i],
             )
     total = p.sum()
     if not (abs(total - 1) <= TOLERANCE and p.min() >= 0):
         raise InvalidDataError(
-            f"Matrix is not row-stochastic. {similarity} returned probabilities that sum to {total:g} for "
-            f"cell {i}; "
-            "they must be at least 0 and sum to 1."
+            f"Matrix is not row-stochastic. {similarity} returned probabilities that sum to {total:g}; "
+            "they must be at least 0 and sum to 1.",
+            cells=[i],
         )
     if not np.isfinite(logits).all():
-        raise InvalidDataError(
-            f"Expected finite logits from {similarity}, found NaN or infinity for cell {i}."
-        )
+        raise InvalidDataError(f"Expected finite logits from {similarity}, found NaN or infinity.", cells=[i])
     return p, logits
 
 

@@ -140,7 +140,7 @@ class ThresholdSchemeABC(ABC):
         if len(bad):
             cell = int(np.searchsorted(graph.indptr, bad[0], side="right") - 1)
             raise InvalidDataError(
-                f"Expected finite weights >= 0 from {self}, found {out[bad[0]]} for cell {cell}."
+                f"Expected finite weights >= 0 from {self}, found {out[bad[0]]}.", cells=[cell]
             )
         biased = sp.csr_matrix((out, graph.indices.copy(), graph.indptr.copy()), shape=graph.shape)
         biased.eliminate_zeros()
