@@ -160,25 +160,20 @@ proptest! {
         let sparse: Vec<_> = ms.iter().map(csr).collect();
         let weights = &weights[..ms.len()];
         let n = ms[0].len();
-        let sum = dense(&algebra::weighted_sum(&sparse, weights, &Run::new(1)).unwrap());
+        let cell = |i: usize, j: usize| ms.iter().map(move |m| m[i][j]);
+        let each = |f: &dyn Fn(usize, usize) -> f64| -> Dense {
+            (0..n).map(|i| (0..n).map(|j| f(i, j)).collect()).collect()
+        };
+        let agree = |a: &Dense, b: &Dense| a.concat().iter().zip(b.concat()).all(|(&a, b)| near(a, b));
+        let sum = algebra::weighted_sum(&sparse, weights, &Run::new(1)).unwrap();
+        let expected = each(&|i, j| cell(i, j).zip(weights).map(|(v, w)| v * w).sum());
+        prop_assert!(agree(&dense(&sum), &expected));
         let product = algebra::elementwise_product(&sparse, &Run::new(1));
-        let at = |i: usize, j: usize| ms.iter().map(move |m| m[i][j]);
-        for i in 0..n {
-            for j in 0..n {
-                let expected: f64 = at(i, j).zip(weights).map(|(v, w)| v * w).sum();
-                prop_assert!(near(sum[i][j], expected));
-            }
-        }
-        let raw: Dense = (0..n).map(|i| (0..n).map(|j| at(i, j).product()).collect()).collect();
-        let empty: Vec<usize> = (0..n).filter(|&i| raw[i].iter().all(|&v| v == 0.0)).collect();
+        let raw = each(&|i, j| cell(i, j).product());
+        let totals: Vec<f64> = raw.iter().map(|row| row.iter().sum()).collect();
+        let empty: Vec<usize> = (0..n).filter(|&i| totals[i] == 0.0).collect();
         if empty.is_empty() {
-            let product = dense(&product.unwrap());
-            for i in 0..n {
-                let total: f64 = raw[i].iter().sum();
-                for j in 0..n {
-                    prop_assert!(near(product[i][j], raw[i][j] / total));
-                }
-            }
+            prop_assert!(agree(&dense(&product.unwrap()), &each(&|i, j| raw[i][j] / totals[i])));
         } else {
             prop_assert_eq!(product, Err(ferrocyte_core::Error::ZeroRows { rows: empty }));
         }

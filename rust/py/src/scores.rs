@@ -4,8 +4,8 @@ use ferrocyte_core::scores::{boundary, projection, Points};
 use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::array::{matrix, values, CsrArg};
-use crate::error::{to_py, InvalidDataError};
+use crate::array::{matrix, matrix_values, values, CsrArg};
+use crate::error::to_py;
 use crate::run::run_job;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -14,11 +14,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn points<'a>(py: Python<'_>, array: &'a PyReadonlyArray2<'_, f64>, what: &str) -> PyResult<Points<'a>> {
-    let data = array.as_slice().map_err(|_| {
-        InvalidDataError::new_err(format!(
-            "expected {what} to be a contiguous array in C order; use numpy.ascontiguousarray"
-        ))
-    })?;
+    let data = matrix_values(array, what)?;
     Points::new(array.shape()[0], array.shape()[1], data).map_err(|e| to_py(py, e))
 }
 
