@@ -129,9 +129,9 @@ class ThresholdSchemeABC(ABC):
                 )
                 if row.shape != (end - start,):
                     raise InvalidDataError(
-                        f"Expected row of shape `{(end - start,)}`, found `{row.shape}` from {self} for "
-                        f"cell {i}. "
-                        "Return one weight for each neighbor."
+                        f"Expected row of shape `{(end - start,)}`, found `{row.shape}` from {self}. "
+                        "Return one weight for each neighbor.",
+                        cells=[i],
                     )
                 out[start:end] = row
 
