@@ -1,0 +1,162 @@
+"""Settings, options and progress bars."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import ferrocyte as fc
+import numpy as np
+import pytest
+from ferrocyte import _options
+from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, InvalidTypeError
+from ferrocyte._progress import progress_bar
+from ferrocyte._settings import CellRankConfig, threads
+
+
+@pytest.fixture(autouse=True)
+def _put_back(monkeypatch):
+    monkeypatch.delenv("FERROCYTE_NUM_THREADS", raising=False)
+    level = logging.getLogger("ferrocyte").level
+    n_jobs, figdir = fc.settings._n_jobs, fc.settings.figdir
+    yield
+    fc.settings.n_jobs, fc.settings.figdir = n_jobs, figdir
+    logging.getLogger("ferrocyte").setLevel(level)
+
+
+def test_figdir():
+    assert CellRankConfig().figdir == Path("figures")
+    fc.settings.figdir = "plots/today"
+    assert fc.settings.figdir == Path("plots/today")
+
+
+def test_threads(monkeypatch):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert threads() == 1
+    assert threads(3) == threads(np.int64(3)) == 3
+    assert threads(-1) == cores
+    fc.settings.n_jobs = 2
+    assert threads() == threads(None) == 2
+    fc.settings.n_jobs = -1
+    assert threads() == cores
+    fc.settings.n_jobs = None
+    monkeypatch.setenv("FERROCYTE_NUM_THREADS", "5")
+    assert fc.settings.n_jobs == threads() == 5
+    monkeypatch.setenv("FERROCYTE_NUM_THREADS", "many")
+    with pytest.raises(InvalidOptionError, match=r"FERROCYTE_NUM_THREADS.*'many'"):
+        threads()
+    for wrong in (0, -2, 1.5, "2", True):
+        with pytest.raises(InvalidOptionError, match="n_jobs"):
+            threads(wrong)
+        with pytest.raises(InvalidOptionError, match="n_jobs"):
+            fc.settings.n_jobs = wrong
+
+
+def test_logging():
+    logger = logging.getLogger("ferrocyte")
+    assert logger.handlers == []
+    fc.settings.logging_level = "debug"
+    assert fc.settings.logging_level == CellRankConfig().logging_level == logging.DEBUG
+    fc.settings.logging_level = 40
+    assert logger.level == 40
+    with fc.settings.override_logging_level("INFO"):
+        assert fc.settings.logging_level == logging.INFO
+    assert fc.settings.logging_level == 40
+    with pytest.raises(KeyboardInterrupt), fc.settings.override_logging_level(10):
+        raise KeyboardInterrupt
+    assert fc.settings.logging_level == 40
+    with pytest.raises(InvalidOptionError, match=r"'LOUD'.*'WARNING'"):
+        fc.settings.logging_level = "LOUD"
+    assert "CellRankConfig(" in repr(fc.settings)
+    assert fc.CellRankConfig is CellRankConfig
+
+
+def test_options():
+    assert _options.check_option(np.str_("soft"), "scheme", ("hard", "soft")) == "soft"
+    assert _options.check_option(None, "scheme", ("hard", None)) is None
+    with pytest.raises(
+        InvalidOptionError,
+        match=r"Invalid option 'sfot' for `scheme`\. Did you mean 'soft'\?.*'hard', 'soft'",
+    ):
+        _options.check_option("sfot", "scheme", ("hard", "soft"))
+    with pytest.raises(InvalidOptionError, match="Invalid option None"):
+        _options.check_option(None, "scheme", ("hard", "soft"))
+
+
+def test_numbers():
+    assert _options.check_number(np.float32(0.5), "x", low=0, high=1) == 0.5
+    for value, kwargs in (
+        (2, {"low": 0, "high": 1}),
+        (0, {"above": 0}),
+        (np.nan, {}),
+        (np.inf, {}),
+        (-1, {"low": 0}),
+    ):
+        with pytest.raises(InvalidOptionError, match="`x`"):
+            _options.check_number(value, "x", **kwargs)
+    for value in ("1", None, True, [1]):
+        with pytest.raises(InvalidTypeError, match="`x`"):
+            _options.check_number(value, "x")
+    assert _options.check_count(np.int32(3), "x") == 3
+    with pytest.raises(InvalidOptionError, match="to be positive"):
+        _options.check_count(0, "x")
+    for value in (1.0, True, "3"):
+        with pytest.raises(InvalidTypeError):
+            _options.check_count(value, "x")
+    assert _options.check_seed(None) is None
+    assert _options.check_seed(2**63 - 1) == 2**63 - 1
+    for value in (-1, 2**63):
+        with pytest.raises(InvalidOptionError, match="seed"):
+            _options.check_seed(value)
+    assert 0 <= _options.draw_seed() < 2**32
+
+
+def test_parameters_without_effect_warn_once():
+    adata = fc.datasets.dentate_gyrus()
+    k = fc.kernels.VelocityKernel(adata)
+    _options._told.clear()
+    with pytest.warns(FerrocyteWarning, match="`backend='threading'` has no effect"):
+        k.compute_transition_matrix(softmax_scale=4, backend="threading", show_progress_bar=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        k.compute_transition_matrix(softmax_scale=4, backend="threading", show_progress_bar=False)
+        k.compute_transition_matrix(softmax_scale=4, backend="loky", show_progress_bar=False)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_only_where_somebody_looks(monkeypatch):
+    for stream, show, want in (
+        (io.StringIO(), True, False),
+        (Terminal(), False, False),
+        (Terminal(), True, True),
+        (None, True, False),
+    ):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress_bar(show) as progress:
+            assert (progress is not None) == want
+            if progress is not None:
+                progress(3, 10)
+                progress(10, 10)
+        if isinstance(stream, Terminal):
+            assert ("10/10" in stream.getvalue()) == want
+
+
+def test_a_kernel_reports_progress(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    k = fc.kernels.VelocityKernel(fc.datasets.dentate_gyrus())
+    k.compute_transition_matrix(softmax_scale=4)
+    assert "200/200" in stream.getvalue()
+    stream.truncate(0)
+    k.compute_transition_matrix(
+        similarity=lambda v, D, s: (np.full(len(D), 1 / len(D)), np.ones(len(D))), softmax_scale=4, n_jobs=2
+    )
+    assert "200/200" in stream.getvalue()
