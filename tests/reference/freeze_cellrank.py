@@ -227,6 +227,9 @@ def dentate_combinations(adata: ad.AnnData, keep: Callable[[Any], np.ndarray]) -
 
 def dentate_scores(adata: ad.AnnData) -> dict[str, Any]:
     """Cross-boundary correctness, projection and flow of the forward correlation kernel with scale 4."""
+    adata = adata.copy()
+    for rep in ("X_pca", "X_umap"):  # in float32 CellRank's own rounding shows at 1e-8
+        adata.obsm[rep] = adata.obsm[rep].astype(np.float64)
     kernel = velocity(adata, softmax_scale=4.0)
     ck = ConnectivityKernel(adata.copy()).compute_transition_matrix()
     out: dict[str, Any] = {}
@@ -317,9 +320,9 @@ where there is no entry); of the two larger sets `.../rows` holds those values f
   border; which ones stay depends on the sorting algorithm.
 - `cytotrace`: from `X` and layers cast to float64; `gene_corr` is too large by n / (n - 1) in this
   version (fixed later), which changes neither order nor score. `mean/soft/T` is from the `mean` score.
-- `cbc/<kernel>/<rep>/<source>/<target>`; `projection/<kernel>/umap`, after the scaling by matplotlib's
-  quiver; `flow/<cluster>`, one row: 12 to 35 days, columns `flow/clusters`; `flow/contingency`, rows
-  `flow/clusters`.
+- `cbc/<kernel>/<rep>/<source>/<target>`, with the representation cast to float64;
+  `projection/<kernel>/umap`, after the scaling by matplotlib's quiver; `flow/<cluster>`, one row: 12 to 35
+  days, columns `flow/clusters`; `flow/contingency`, rows `flow/clusters`.
 """
 
 
