@@ -115,8 +115,11 @@ impl<'a> Csr<'a> {
     #[must_use]
     pub fn with_values_without_zeros(&self, mut values: Vec<f64>) -> Csr<'static> {
         debug_assert_eq!(values.len(), self.nnz());
-        let mut indptr = Vec::with_capacity(self.indptr.len());
         let mut indices = self.indices.to_vec();
+        if values.iter().all(|&w| w != 0.0) {
+            return Csr::from_parts(self.n_cols, self.indptr.to_vec(), indices, values);
+        }
+        let mut indptr = Vec::with_capacity(self.indptr.len());
         let mut kept = 0;
         indptr.push(0);
         for i in 0..self.n_rows() {

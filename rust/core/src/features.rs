@@ -6,9 +6,19 @@ use crate::error::{Error, Result};
 use crate::run::Run;
 
 /// A floating-point type that matrices come in.
-pub trait Element: Copy + Default + Into<f64> + std::ops::AddAssign + Send + Sync + 'static {}
-impl Element for f32 {}
-impl Element for f64 {}
+pub trait Element: Copy + Default + Into<f64> + std::ops::AddAssign + Send + Sync + 'static {
+    /// Share of `|a|^2 + |b|^2` below which `|a - b|^2` is not taken as `|a|^2 + |b|^2 - 2 a . b`.
+    ///
+    /// At this share the relative error of the difference is near 1e-12 (float64) or, where the data
+    /// themselves are known to 6e-8, 1e-10 (float32).
+    const CANCELLED: f64;
+}
+impl Element for f32 {
+    const CANCELLED: f64 = 1e-6;
+}
+impl Element for f64 {
+    const CANCELLED: f64 = 1e-4;
+}
 
 #[derive(Debug, Clone)]
 enum Storage<'a, E: Clone> {

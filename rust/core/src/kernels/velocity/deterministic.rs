@@ -24,7 +24,7 @@ pub fn transitions(
     check_scale(softmax_scale)?;
     let logits = logits_of_edges(inputs, similarity, direction, run)?;
     let scale = softmax_scale.unwrap_or_else(|| softmax::default_scale(&logits));
-    from_logits(inputs.graph, logits, scale)
+    from_logits(inputs.graph, logits, scale, run)
 }
 
 /// The scale that [`transitions`] chooses by itself.
@@ -63,13 +63,11 @@ fn logits_of_edges(
     }
 }
 
-fn from_logits(graph: &Csr<'_>, mut logits: Vec<f64>, scale: f64) -> Result<Transitions> {
-    let mut probabilities = vec![0.0; logits.len()];
-    for i in 0..graph.n_rows() {
-        let row = graph.range(i);
-        softmax::probabilities(&logits[row.clone()], scale, &mut probabilities[row]);
+fn from_logits(graph: &Csr<'_>, mut logits: Vec<f64>, scale: f64, run: &Run) -> Result<Transitions> {
+    let probabilities = softmax::of_rows(graph, &logits, scale, run)?;
+    for l in &mut logits {
+        *l = if l.is_nan() { 0.0 } else { *l };
     }
-    logits.iter_mut().filter(|l| l.is_nan()).for_each(|l| *l = 0.0);
     Ok(Transitions {
         probabilities: graph.with_values_without_zeros(probabilities),
         logits: graph.with_values_without_zeros(logits),

@@ -4,26 +4,23 @@ use pulp::{Simd, WithSimd};
 
 use super::{Inputs, Similarity};
 use crate::csr::Csr;
-use crate::error::Result;
-use crate::features::{Element, Matrix, RowCache};
+use crate::error::{Error, Result};
+use crate::features::{Element, Features, Matrix, RowCache};
 use crate::order::by_locality;
 use crate::run::Run;
 use crate::simd;
 use crate::with_matrix;
 
-/// Cells per block: few enough to share neighbors, enough to make the bookkeeping cheap.
-pub(super) const BLOCK: usize = 64;
-
-/// Neighbors whose rows are read side by side: more would not fit into the registers.
-const TOGETHER: usize = 4;
-
-/// `|d|^2` is found as `|x_i|^2 + |x_j|^2 - 2 x_i . x_j`, unless what is left is smaller than this share
-/// of `|x_i|^2 + |x_j|^2`: then so many digits have cancelled that it is summed up from `d` itself.
-/// Keeps similarities exact to about 1e-12.
-const CANCELLED: f64 = 1e-4;
+/// Cells per block: enough to make the bookkeeping cheap, few enough to react to a cancel quickly.
+const BLOCK: usize = 64;
 
 /// `l_ij` for each stored edge of `graph` with the velocity of the row's cell; NaN where the product of
 /// the norms is zero, so that a direction does not exist.
+///
+/// With `c` the (centered) velocity, `d . c = x_j . c - x_i . c` and
+/// `|d|^2 = |x_i|^2 + |x_j|^2 - 2 x_i . x_j`, less `(sum d)^2 / genes` when centered: two products for
+/// each edge. Where too many digits cancel in `|d|^2` (see [`Element::CANCELLED`]), both are summed up
+/// from `d` itself.
 pub(super) fn forward(
     graph: &Csr<'_>,
     inputs: &Inputs<'_>,
@@ -39,8 +36,12 @@ struct Scratch<'m, 'a, E: Element> {
     rows: RowCache<'m, 'a, E>,
     /// `(sum x_j, sum x_j^2)` of the cells met so far; NaN before.
     sums: Vec<(f64, f64)>,
+    /// Expression and (centered) velocity of one cell.
     x: Vec<f64>,
     c: Vec<f64>,
+    /// `(x_j . c, x_j . x_i)` for the neighbors of one cell.
+    products: Vec<(f64, f64)>,
+    squares: Vec<f64>,
     out: Vec<f64>,
 }
 
@@ -59,17 +60,18 @@ fn forward_typed<E: Element>(
         BLOCK,
         || Scratch {
             rows: RowCache::new(x),
-            sums: vec![(f64::NAN, f64::NAN); cells],
+            sums: vec![(f64::NAN, f64::NAN); if similarity == Similarity::DotProduct { 0 } else { cells }],
             x: vec![0.0; genes],
             c: vec![0.0; genes],
+            products: Vec::new(),
+            squares: Vec::new(),
             out: Vec::new(),
         },
         |scratch, range| {
             let cells = &order[range];
-            let neighbors = |&i: &u32| graph.cols(i as usize).iter().map(|&j| j as usize);
-            scratch.rows.load(cells.iter().flat_map(neighbors).chain(cells.iter().map(|&i| i as usize)));
-            simd::dispatch(Block { graph, inputs, similarity, cells, scratch });
-            Ok(())
+            let neighbors = cells.iter().flat_map(|&i| graph.cols(i as usize)).map(|&j| j as usize);
+            scratch.rows.load(neighbors.chain(cells.iter().map(|&i| i as usize)));
+            simd::dispatch(Block { graph, inputs, similarity, cells, scratch })
         },
         |scratch, range| {
             let mut at = 0;
@@ -93,113 +95,156 @@ struct Block<'b, 'm, 'a, 'g, E: Element> {
 }
 
 impl<E: Element> WithSimd for Block<'_, '_, '_, '_, E> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match self.similarity {
-            Similarity::DotProduct => self.logits::<S, false>(simd),
-            Similarity::Cosine | Similarity::Correlation => self.logits::<S, true>(simd),
-        }
-    }
-}
-
-impl<E: Element> Block<'_, '_, '_, '_, E> {
-    #[inline(always)]
-    fn logits<S: Simd, const NORMS: bool>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Self { graph, inputs, similarity, cells, scratch } = self;
-        let Scratch { rows, sums, x, c, out } = scratch;
-        out.clear();
+        scratch.out.clear();
         for &i in cells {
             let i = i as usize;
-            simd::widen(rows.row(i), x);
-            inputs.v.copy_row(i, c);
-            let norm = prepare(simd, c, similarity);
-            if NORMS {
-                for j in graph.cols(i).iter().map(|&j| j as usize).chain([i]) {
-                    if sums[j].0.is_nan() {
-                        sums[j] = simd::sum_and_square(simd, rows.row(j));
-                    }
-                }
+            widen_row(inputs.v, i, &mut scratch.c);
+            let norm = prepare(simd, &mut scratch.c, similarity);
+            if !norm.is_finite() {
+                return Err(Error::NotFinite { what: "the velocity".into(), row: i });
             }
-            let cell = Cell { i, x, c, norm, dot: simd::dot(simd, x, c), similarity };
-            let (fours, rest) = graph.cols(i).as_chunks::<TOGETHER>();
-            for four in fours {
-                let [a, b, c, d] = four.map(|j| j as usize);
-                let four = [rows.row(a), rows.row(b), rows.row(c), rows.row(d)];
-                let products = simd::products::<S, E, TOGETHER, NORMS>(simd, four, cell.c, cell.x);
-                for (k, j) in [a, b, c, d].into_iter().enumerate() {
-                    out.push(cell.logit(simd, j, four[k], products[k], sums));
-                }
-            }
-            for &j in rest {
-                let j = j as usize;
-                let row = rows.row(j);
-                let [products] = simd::products::<S, E, 1, NORMS>(simd, [row], cell.c, cell.x);
-                out.push(cell.logit(simd, j, row, products, sums));
+            let neighbors = graph.cols(i);
+            if similarity == Similarity::DotProduct {
+                scratch.multiply::<S, false>(simd, i, neighbors);
+                scratch.dot_products(simd, i, neighbors)?;
+            } else {
+                simd::widen(scratch.rows.row(i), &mut scratch.x);
+                scratch.multiply::<S, true>(simd, i, neighbors);
+                scratch.cosines(simd, i, neighbors, norm, similarity == Similarity::Correlation)?;
             }
         }
+        Ok(())
     }
 }
 
-/// Centers the velocity if the similarity asks for it and returns its norm.
+impl<E: Element> Scratch<'_, '_, E> {
+    /// Multiplies the rows of the neighbors with `c` and, if `NORMS`, with `x`.
+    #[inline(always)]
+    fn multiply<S: Simd, const NORMS: bool>(&mut self, simd: S, i: usize, neighbors: &[i32]) {
+        let Self { rows, c, x, products, .. } = self;
+        let row = |j: i32| rows.row(j as usize);
+        products.clear();
+        let (fours, rest) = neighbors.as_chunks::<4>();
+        for &[p, q, r, s] in fours {
+            let four = [row(p), row(q), row(r), row(s)];
+            products.extend_from_slice(&simd::products::<S, E, 4, NORMS>(simd, four, c, x));
+        }
+        match *rest {
+            [p, q, r] => {
+                let three = [row(p), row(q), row(r)];
+                products.extend_from_slice(&simd::products::<S, E, 3, NORMS>(simd, three, c, x));
+            }
+            [p, q] => {
+                products.extend_from_slice(&simd::products::<S, E, 2, NORMS>(simd, [row(p), row(q)], c, x));
+            }
+            [p] => products.extend_from_slice(&simd::products::<S, E, 1, NORMS>(simd, [row(p)], c, x)),
+            _ => {}
+        }
+        products.extend_from_slice(&simd::products::<S, E, 1, false>(simd, [rows.row(i)], c, x));
+    }
+
+    #[inline(always)]
+    fn dot_products<S: Simd>(&mut self, _: S, i: usize, neighbors: &[i32]) -> Result<()> {
+        let Self { products, out, .. } = self;
+        let own = products[neighbors.len()].0;
+        for (&j, &(with_c, _)) in neighbors.iter().zip(products.iter()) {
+            // Exactly 0 with itself, whatever rounding says.
+            let l = if j as usize == i { 0.0 } else { with_c - own };
+            if !l.is_finite() {
+                return Err(Error::NotFinite { what: "the expression".into(), row: i });
+            }
+            out.push(l);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn cosines<S: Simd>(
+        &mut self,
+        simd: S,
+        i: usize,
+        neighbors: &[i32],
+        norm: f64,
+        centered: bool,
+    ) -> Result<()> {
+        let Self { rows, sums, c, products, squares, out, .. } = self;
+        for j in neighbors.iter().map(|&j| j as usize).chain([i]) {
+            if sums[j].0.is_nan() {
+                sums[j] = simd::sum_and_square(simd, rows.row(j));
+                if !sums[j].1.is_finite() {
+                    return Err(Error::NotFinite { what: "the expression".into(), row: j });
+                }
+            }
+        }
+        let own = products[neighbors.len()].0;
+        let share = if centered { 1.0 / c.len() as f64 } else { 0.0 };
+        let (sum_i, square_i) = sums[i];
+        let start = out.len();
+        squares.clear();
+        for (&j, &(with_c, with_x)) in neighbors.iter().zip(products.iter()) {
+            let (sum_j, square_j) = sums[j as usize];
+            let difference = sum_j - sum_i;
+            squares.push(square_i + square_j - 2.0 * with_x - difference * difference * share);
+            out.push(with_c - own);
+        }
+        for (l, &square) in out[start..].iter_mut().zip(squares.iter()) {
+            *l = (*l / (norm * square.sqrt())).clamp(-1.0, 1.0);
+        }
+        for ((l, &square), &j) in out[start..].iter_mut().zip(squares.iter()).zip(neighbors) {
+            let j = j as usize;
+            if norm == 0.0 || j == i {
+                *l = f64::NAN;
+            } else if square < E::CANCELLED * (square_i + sums[j].1) {
+                *l = from_displacement(simd, [rows.row(i), rows.row(j)], c, norm, [sums[i], sums[j]], share);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The similarity to a neighbor that is close by, from the displacement itself.
+#[inline(always)]
+fn from_displacement<S: Simd, E: Element>(
+    simd: S,
+    [x, row]: [&[E]; 2],
+    c: &[f64],
+    norm: f64,
+    [(sum_i, square_i), (sum_j, square_j)]: [(f64, f64); 2],
+    share: f64,
+) -> f64 {
+    let (dot, square) = simd::displacement(simd, row, x, (sum_j - sum_i) * share, c);
+    // Entries of d are differences of numbers of the size of x: the last digit of those is all that is
+    // left when a centered d is constant over genes, and that is no direction.
+    let round_off = share * (4.0 * f64::EPSILON).powi(2) * (square_i + square_j) * c.len() as f64;
+    if square == 0.0 || square <= round_off {
+        return f64::NAN;
+    }
+    (dot / (norm * square.sqrt())).clamp(-1.0, 1.0)
+}
+
+/// Row `i` as float64, vectorised where it lies in one piece.
+#[inline(always)]
+pub(super) fn widen_row(features: &Features<'_>, i: usize, out: &mut [f64]) {
+    match features {
+        Features::F32(m) if m.in_place(i).is_some() => simd::widen(m.in_place(i).unwrap_or(&[]), out),
+        _ => features.copy_row(i, out),
+    }
+}
+
+/// Centers a vector if the similarity asks for it and returns its norm (1 for the dot product, which
+/// divides by none; NaN when a value is not finite).
 #[inline(always)]
 pub(super) fn prepare<S: Simd>(simd: S, c: &mut [f64], similarity: Similarity) -> f64 {
     match similarity {
-        Similarity::DotProduct => 1.0,
+        Similarity::DotProduct if simd::sum(simd, c).is_finite() => 1.0,
+        Similarity::DotProduct => f64::NAN,
         Similarity::Cosine => simd::dot(simd, c, c).sqrt(),
         Similarity::Correlation => center(simd, c),
-    }
-}
-
-/// A cell whose neighbors are compared with its velocity.
-struct Cell<'c> {
-    i: usize,
-    /// Expression.
-    x: &'c [f64],
-    /// Velocity, centered for the correlation.
-    c: &'c [f64],
-    /// `|c|`
-    norm: f64,
-    /// `x . c`
-    dot: f64,
-    similarity: Similarity,
-}
-
-impl Cell<'_> {
-    /// The similarity to neighbor `j` from `(x_j . c, x_j . x_i)`.
-    #[inline(always)]
-    fn logit<S: Simd, E: Element>(
-        &self,
-        simd: S,
-        j: usize,
-        row: &[E],
-        (with_c, with_x): (f64, f64),
-        sums: &[(f64, f64)],
-    ) -> f64 {
-        let mut dot = with_c - self.dot;
-        if self.similarity == Similarity::DotProduct {
-            return if j == self.i { 0.0 } else { dot };
-        }
-        let [(sum_i, square_i), (sum_j, square_j)] = [sums[self.i], sums[j]];
-        let n = self.x.len() as f64;
-        let shift = if self.similarity == Similarity::Correlation { (sum_j - sum_i) / n } else { 0.0 };
-        let mut square = square_i + square_j - 2.0 * with_x - n * shift * shift;
-        if square < CANCELLED * (square_i + square_j) {
-            (dot, square) = simd::displacement(simd, row, self.x, shift, self.c);
-            // Entries of d are differences of numbers of the size of x: the last digit of those is all
-            // that is left when d is constant over genes.
-            let size = ((square_i + square_j) / n).sqrt();
-            if j == self.i || (shift != 0.0 && square <= n * (4.0 * f64::EPSILON * size).powi(2)) {
-                return f64::NAN;
-            }
-        }
-        let norm = self.norm * square.sqrt();
-        if norm == 0.0 {
-            f64::NAN
-        } else {
-            (dot / norm).clamp(-1.0, 1.0)
-        }
     }
 }
 

@@ -56,18 +56,20 @@ struct Scratch {
     sample: Vec<f64>,
     along_mean: Vec<f64>,
     along_sample: Vec<f64>,
+    /// Logits and probabilities of one sample.
+    l: Vec<f64>,
+    p: Vec<f64>,
+    /// Their sums, in the end means.
     logits: Vec<f64>,
     probabilities: Vec<f64>,
-    sum_logits: Vec<f64>,
-    sum_probabilities: Vec<f64>,
 }
 
 impl Answer for Scratch {
     fn probabilities(&self) -> &[f64] {
-        &self.sum_probabilities
+        &self.probabilities
     }
     fn logits(&self) -> &[f64] {
-        &self.sum_logits
+        &self.logits
     }
 }
 
@@ -106,10 +108,10 @@ impl WithSimd for Cell<'_> {
         multiply(simd, &s.panel, &s.mean, &mut s.along_mean);
 
         let k = s.undefined.len();
-        for buffer in [&mut s.logits, &mut s.probabilities] {
+        for buffer in [&mut s.l, &mut s.p] {
             buffer.resize(k, 0.0);
         }
-        for sums in [&mut s.sum_logits, &mut s.sum_probabilities] {
+        for sums in [&mut s.logits, &mut s.probabilities] {
             sums.clear();
             sums.resize(k, 0.0);
         }
@@ -133,19 +135,19 @@ impl WithSimd for Cell<'_> {
                 };
                 for j in 0..k {
                     let dot = s.along_mean[j] + sign * s.along_sample[j];
-                    s.logits[j] = if s.undefined[j] || norm == 0.0 { f64::NAN } else { dot / norm };
+                    s.l[j] = if s.undefined[j] || norm == 0.0 { f64::NAN } else { dot / norm };
                 }
-                softmax::probabilities(&s.logits, scale, &mut s.probabilities);
+                softmax::probabilities(simd, &s.l, scale, &mut s.p);
                 for j in 0..k {
-                    s.sum_probabilities[j] += s.probabilities[j];
-                    s.sum_logits[j] += if s.logits[j].is_nan() { 0.0 } else { s.logits[j] };
+                    s.probabilities[j] += s.p[j];
+                    s.logits[j] += if s.l[j].is_nan() { 0.0 } else { s.l[j] };
                 }
             }
         }
-        let total: f64 = s.sum_probabilities.iter().sum();
+        let total: f64 = s.probabilities.iter().sum();
         for j in 0..k {
-            s.sum_probabilities[j] /= total;
-            s.sum_logits[j] /= n_samples as f64;
+            s.probabilities[j] /= total;
+            s.logits[j] /= n_samples as f64;
         }
     }
 }

@@ -35,14 +35,14 @@ pub fn probabilities(
     }
     let mut logits = simd::dispatch(Logits { similarity, v, d, genes });
     let mut out = vec![0.0; k];
-    softmax::probabilities(&logits, scale, &mut out);
+    softmax::of_one(&logits, scale, &mut out);
     logits.iter_mut().filter(|l| l.is_nan()).for_each(|l| *l = 0.0);
     Ok((out, logits))
 }
 
 fn check(v: &[f64], d: &[f64], genes: usize, scale: f64) -> Result<usize> {
     check_scale(Some(scale))?;
-    if genes == 0 || d.is_empty() || d.len() % genes != 0 {
+    if genes == 0 || d.is_empty() || !d.len().is_multiple_of(genes) {
         return Err(Error::shape("`D`", "at least one neighbor and one gene", format!("{} values", d.len())));
     }
     for (what, values) in [("`v`", v), ("`D`", d)] {
@@ -113,7 +113,7 @@ pub fn hessian(similarity: Similarity, v: &[f64], d: &[f64], genes: usize, scale
         })
         .collect();
     let mut p = vec![0.0; k];
-    softmax::probabilities(&logits, scale, &mut p);
+    softmax::of_one(&logits, scale, &mut p);
     let mut out = vec![0.0; k * genes * genes];
     if !defined.contains(&true) {
         return Ok(out);

@@ -1,21 +1,98 @@
 //! From similarities to probabilities, and the scale between them.
 
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use crate::csr::Csr;
+use crate::error::Result;
+use crate::run::Run;
+use crate::simd;
+
 /// Writes `exp(scale * l) / sum` for every logit; NaN marks a neighbor that takes no part.
 ///
 /// Neighbors without a part get probability 0; if none has one, nothing is known about the direction
 /// and all get the same probability.
-pub(super) fn probabilities(logits: &[f64], scale: f64, out: &mut [f64]) {
-    let top = logits.iter().map(|l| scale * l).fold(f64::NEG_INFINITY, f64::max);
+#[inline(always)]
+pub(super) fn probabilities<S: Simd>(simd: S, logits: &[f64], scale: f64, out: &mut [f64]) {
+    let mut top = f64::NEG_INFINITY;
+    for l in logits {
+        top = f64::max(top, scale * l);
+    }
     if top == f64::NEG_INFINITY {
         out.fill(1.0 / out.len() as f64);
         return;
     }
-    let mut sum = 0.0;
     for (p, &l) in out.iter_mut().zip(logits) {
-        *p = if l.is_nan() { 0.0 } else { (scale * l - top).exp() };
-        sum += *p;
+        *p = scale * l - top;
     }
-    out.iter_mut().for_each(|p| *p /= sum);
+    simd::exp_in_place(simd, out);
+    let mut sum = 0.0;
+    for p in out.iter() {
+        sum += p;
+    }
+    let share = 1.0 / sum;
+    for p in out {
+        *p *= share;
+    }
+}
+
+/// [`probabilities`] of every row of `graph`.
+pub(super) fn of_rows(graph: &Csr<'_>, logits: &[f64], scale: f64, run: &Run) -> Result<Vec<f64>> {
+    let mut out = vec![0.0; logits.len()];
+    let edges = |cells: Range<usize>| graph.range(cells.start).start..graph.range(cells.end - 1).end;
+    run.blocks(
+        graph.n_rows(),
+        BLOCK,
+        Vec::new,
+        |scratch: &mut Vec<f64>, cells| {
+            scratch.clear();
+            scratch.resize(edges(cells.clone()).len(), 0.0);
+            simd::dispatch(Rows { graph, logits, scale, cells, out: scratch });
+            Ok(())
+        },
+        |scratch, cells| out[edges(cells)].copy_from_slice(scratch),
+    )?;
+    Ok(out)
+}
+
+/// [`probabilities`] of one cell.
+pub(super) fn of_one(logits: &[f64], scale: f64, out: &mut [f64]) {
+    struct One<'b>(&'b [f64], f64, &'b mut [f64]);
+    impl WithSimd for One<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            probabilities(simd, self.0, self.1, self.2);
+        }
+    }
+    simd::dispatch(One(logits, scale, out));
+}
+
+/// Cells per block.
+const BLOCK: usize = 1024;
+
+struct Rows<'b> {
+    graph: &'b Csr<'b>,
+    logits: &'b [f64],
+    scale: f64,
+    cells: Range<usize>,
+    out: &'b mut [f64],
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut out = self.out;
+        for i in self.cells {
+            let row = self.graph.range(i);
+            let (mine, others) = out.split_at_mut(row.len());
+            probabilities(simd, &self.logits[row], self.scale, mine);
+            out = others;
+        }
+    }
 }
 
 /// `1 / median |l|` over the nonzero logits; 1 when there is none.
@@ -38,9 +115,23 @@ mod tests {
     use super::*;
 
     fn softmax(logits: &[f64], scale: f64) -> Vec<f64> {
-        let mut out = vec![0.0; logits.len()];
-        probabilities(logits, scale, &mut out);
-        out
+        let graph = Csr::new(
+            logits.len(),
+            vec![0, logits.len() as i64],
+            (0..logits.len() as i32).collect::<Vec<_>>(),
+            vec![1.0; logits.len()],
+        );
+        of_rows(&graph.unwrap(), logits, scale, &Run::default()).unwrap()
+    }
+
+    #[test]
+    fn the_exponential_is_exact_to_the_last_digits() {
+        let logits: Vec<f64> = (0..2000).map(|i| -0.35037 * f64::from(i)).collect();
+        let p = softmax(&logits, 1.0);
+        for (l, q) in logits.iter().zip(&p) {
+            let expected = l.exp() * p[0];
+            assert!((q - expected).abs() <= 4e-16 * expected, "exp({l})");
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl WithSimd for Cell<'_> {
             logits.push(if direction { f64::NAN } else { simd::dot(simd, row, mean) / norm });
         }
         probabilities.resize(logits.len(), 0.0);
-        softmax::probabilities(logits, scale, probabilities);
+        softmax::probabilities(simd, logits, scale, probabilities);
         if norm > 0.0 {
             for m in mean.iter_mut() {
                 *m /= norm;
