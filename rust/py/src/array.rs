@@ -68,10 +68,37 @@ pub struct CsrArg<'py> {
     data: PyReadonlyArray1<'py, f64>,
 }
 
+/// Refuses what is not a sparse matrix in CSR format. CSC has the same three arrays, with another meaning.
+fn check_csr(obj: &Bound<'_, PyAny>) -> PyResult<()> {
+    let format = obj.getattr("format").and_then(|format| format.extract::<String>());
+    if format.is_ok_and(|format| format == "csr") {
+        return Ok(());
+    }
+    Err(InvalidDataError::new_err(format!(
+        "expected a scipy.sparse matrix in CSR format, found {}; use scipy.sparse.csr_matrix",
+        obj.get_type().name()?
+    )))
+}
+
+/// The row pointers, which must be one more than there are rows.
+fn check_indptr<'a>(indptr: Cow<'a, [i64]>, n_rows: usize, n_cols: usize) -> PyResult<Cow<'a, [i64]>> {
+    if indptr.len().checked_sub(1) != Some(n_rows) {
+        let found = indptr.len();
+        return Err(InvalidDataError::new_err(format!(
+            "expected `indptr` to have one entry more than there are rows ({n_rows}), found {found}"
+        )));
+    }
+    if i32::try_from(n_cols).is_err() {
+        return Err(InvalidDataError::new_err("more than 2147483647 columns are not supported"));
+    }
+    Ok(indptr)
+}
+
 impl<'py> FromPyObject<'_, 'py> for CsrArg<'py> {
     type Error = PyErr;
 
     fn extract(obj: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        check_csr(&obj)?;
         let data = obj.getattr("data")?.extract().map_err(|_| {
             InvalidDataError::new_err("expected `data` of the sparse matrix to be a 1-D float64 array")
         })?;
@@ -88,14 +115,7 @@ impl CsrArg<'_> {
     /// The checked view; only index arrays of another width are copied.
     pub fn view(&self, py: Python<'_>) -> PyResult<Csr<'_>> {
         let (n_rows, n_cols) = self.shape;
-        let indptr = self.indptr.wide()?;
-        if indptr.len() != n_rows + 1 {
-            return Err(InvalidDataError::new_err(format!(
-                "expected `indptr` to have {} entries for {n_rows} rows, found {}",
-                n_rows + 1,
-                indptr.len()
-            )));
-        }
+        let indptr = check_indptr(self.indptr.wide()?, n_rows, n_cols)?;
         Csr::new(n_cols, indptr, self.indices.narrow()?, slice(&self.data, "data")?).map_err(|e| to_py(py, e))
     }
 
@@ -117,7 +137,7 @@ pub enum FeaturesArg<'py> {
 }
 
 pub struct SparseArg<'py, E: NumpyElement> {
-    n_cols: usize,
+    shape: (usize, usize),
     indptr: Ints<'py>,
     indices: Ints<'py>,
     data: PyReadonlyArray1<'py, E>,
@@ -138,14 +158,15 @@ impl<'py> FromPyObject<'_, 'py> for FeaturesArg<'py> {
                 "expected a 2-D float32 or float64 numpy array or scipy CSR matrix",
             ));
         }
-        let (_, n_cols): (usize, usize) = obj.getattr("shape")?.extract()?;
+        check_csr(&obj)?;
+        let shape = obj.getattr("shape")?.extract()?;
         let (indptr, indices) = (Ints::extract(&obj, "indptr")?, Ints::extract(&obj, "indices")?);
         let data = obj.getattr("data")?;
         if let Ok(data) = data.extract() {
-            return Ok(Self::SparseF32(SparseArg { n_cols, indptr, indices, data }));
+            return Ok(Self::SparseF32(SparseArg { shape, indptr, indices, data }));
         }
         match data.extract() {
-            Ok(data) => Ok(Self::SparseF64(SparseArg { n_cols, indptr, indices, data })),
+            Ok(data) => Ok(Self::SparseF64(SparseArg { shape, indptr, indices, data })),
             Err(_) => Err(InvalidDataError::new_err("expected float32 or float64 values in the CSR matrix")),
         }
     }
@@ -172,8 +193,7 @@ fn dense<'a, E: NumpyElement + Element>(
     array: &'a PyReadonlyArray2<'_, E>,
 ) -> PyResult<Matrix<'a, E>> {
     let [n_rows, n_cols] = [array.shape()[0], array.shape()[1]];
-    // `as_slice` accepts C order only: in Fortran order a row does not lie in one piece.
-    let data = array.as_slice().map_err(|_| not_contiguous("the matrix (in C order)"))?;
+    let data = matrix_values(array, "the matrix")?;
     Matrix::dense(n_rows, n_cols, data).map_err(|e| to_py(py, e))
 }
 
@@ -181,8 +201,9 @@ fn sparse<'a, E: NumpyElement + Element>(
     py: Python<'_>,
     arg: &'a SparseArg<'_, E>,
 ) -> PyResult<Matrix<'a, E>> {
-    Matrix::sparse(arg.n_cols, arg.indptr.wide()?, arg.indices.narrow()?, slice(&arg.data, "data")?)
-        .map_err(|e| to_py(py, e))
+    let (n_rows, n_cols) = arg.shape;
+    let indptr = check_indptr(arg.indptr.wide()?, n_rows, n_cols)?;
+    Matrix::sparse(n_cols, indptr, arg.indices.narrow()?, slice(&arg.data, "data")?).map_err(|e| to_py(py, e))
 }
 
 /// A 1-D array argument as a slice, or an error that names it.
@@ -191,8 +212,16 @@ pub fn values<'a, T: NumpyElement>(array: &'a PyReadonlyArray1<'_, T>, what: &st
 }
 
 /// A 2-D array argument, row after row, or an error that names it.
-pub fn matrix_values<'a>(array: &'a PyReadonlyArray2<'_, f64>, what: &str) -> PyResult<&'a [f64]> {
-    array.as_slice().map_err(|_| not_contiguous(&format!("{what} (in C order)")))
+pub fn matrix_values<'a, T: NumpyElement>(
+    array: &'a PyReadonlyArray2<'_, T>,
+    what: &str,
+) -> PyResult<&'a [T]> {
+    let error = || not_contiguous(&format!("{what} (in C order)"));
+    // `as_slice` alone also accepts Fortran order, and would read columns as rows.
+    if !array.is_c_contiguous() {
+        return Err(error());
+    }
+    array.as_slice().map_err(|_| error())
 }
 
 /// `(data, indices, indptr)` for `scipy.sparse.csr_matrix`; row pointers are int32 while they fit.
