@@ -134,7 +134,8 @@ def graph(adata: AnnData, conn_key: str | None = _keys.CONNECTIVITIES) -> sp.csr
             f"{name_cells(adata.obs_names, isolated)}. Remove these cells or compute a graph with more "
             f"neighbors."
         )
-    return out
+    # Another object over the same arrays: what is assigned to the user's matrix later does not come here.
+    return sp.csr_matrix((out.data, out.indices, out.indptr), shape=out.shape, copy=False)
 
 
 def _any_bad(data: NDArray[np.float64]) -> bool:
@@ -290,6 +291,8 @@ def gene_mask(adata: AnnData, subset: Any) -> NDArray[np.bool_]:
         values, what = adata.var[subset].to_numpy(), f"`adata.var[{subset!r}]`"
     else:
         values, what = np.asarray(subset), "`gene_subset`"
+        if not values.size:
+            raise InvalidDataError("Expected `gene_subset` to select at least one gene, found none.")
     if values.ndim == 1 and not isinstance(subset, str) and values.dtype.kind in "OUST" and len(values):
         unknown = [g for g in values if g not in adata.var_names]
         if unknown:

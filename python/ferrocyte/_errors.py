@@ -20,6 +20,7 @@ __all__ = [
     "InvalidTypeError",
     "MissingDataError",
     "NotComputedError",
+    "nearest",
     "suggest",
 ]
 
@@ -78,6 +79,13 @@ class FileFormatError(FerrocyteError, ValueError):
     """A file is not ours, is of a version we do not know, or holds another kind of object."""
 
 
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that `name` resembles most, whatever its case; None if none is close."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
+
+
 def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
     """Say what could have been meant instead of `name`.
 
@@ -98,8 +106,8 @@ def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
     names = [str(k) for k in known]
     if not names:
         return " There is nothing there."
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = nearest(name, names)
     listed = ", ".join(repr(n) for n in names[:limit])
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = f" Did you mean {close!r}?" if close is not None else ""
     return f"{hint} There is: {listed}{more}."

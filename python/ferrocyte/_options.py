@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import math
 import operator
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, InvalidTypeError
+from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, InvalidTypeError, nearest
 
 __all__ = ["check_count", "check_number", "check_option", "check_seed", "draw_seed", "no_effect", "plain"]
 
@@ -34,8 +33,8 @@ def check_option(value: Any, name: str, choices: Iterable[Any]) -> Any:
         found = found.value
     if any(found is c or (isinstance(found, str) and found == c) for c in choices):
         return found
-    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = nearest(value, [str(c) for c in choices])
+    hint = f" Did you mean {close!r}?" if close is not None else ""
     listed = ", ".join(repr(c) for c in choices)
     raise InvalidOptionError(f"Invalid option {value!r} for `{name}`.{hint} Valid options: {listed}.")
 

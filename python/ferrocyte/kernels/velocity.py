@@ -290,6 +290,12 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         v_sums, x_sums = _adata.column_sums(v), _adata.column_sums(x)
         if not np.isfinite(v_sums[genes]).all():
             missing = _core.nan_columns(v, threads=threads()) & genes
+            if (missing == genes).all():
+                raise InvalidDataError(
+                    f"Expected at least one gene without NaN in "
+                    f"{_adata.locate(adata, self._vkey, attr=self._attr)}, found none. "
+                    "Compute velocities for more genes."
+                )
             if missing.any():
                 warnings.warn(
                     f"Left out {missing.sum()} of {genes.sum()} genes with NaN velocity.",
@@ -297,12 +303,6 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
                     stacklevel=3,
                 )
                 genes = genes & ~missing
-            if not genes.any():
-                raise InvalidDataError(
-                    f"Expected at least one gene without NaN in "
-                    f"{_adata.locate(adata, self._vkey, attr=self._attr)}, "
-                    "found none. Compute velocities for more genes."
-                )
         for matrix, sums, key in ((v, v_sums, self._vkey), (x, x_sums, self._xkey)):
             if np.isfinite(sums[genes]).all():
                 continue
