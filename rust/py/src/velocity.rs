@@ -82,7 +82,7 @@ fn velocity_transitions<'py>(
     Ok((csr_parts(py, out.probabilities), csr_parts(py, out.logits), out.softmax_scale))
 }
 
-type Pair<'py> = (Bound<'py, PyArrayDyn<f64>>, Bound<'py, PyArrayDyn<f64>>);
+type Pair<'py, A> = (Bound<'py, A>, Bound<'py, A>);
 
 #[pyfunction]
 #[pyo3(signature = (graph, v, genes, *, threads=1))]
@@ -92,7 +92,7 @@ fn velocity_moments<'py>(
     v: FeaturesArg<'py>,
     genes: Option<PyReadonlyArray1<'py, bool>>,
     threads: usize,
-) -> PyResult<Pair<'py>> {
+) -> PyResult<Pair<'py, PyArrayDyn<f64>>> {
     let graph = graph.graph(py)?;
     let v = v.view(py, genes.as_ref().map(|mask| values(mask, "genes")).transpose()?)?;
     let (mean, variance) = run_job(py, threads, None, |run| single::moments(&graph, &v, run))?;
@@ -108,7 +108,7 @@ fn similarity<'py>(
     v: PyReadonlyArray2<'py, f64>,
     D: PyReadonlyArray2<'py, f64>,
     softmax_scale: f64,
-) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+) -> PyResult<Pair<'py, PyArray1<f64>>> {
     let (velocity, displacements) = (matrix_values(&v, "v")?, matrix_values(&D, "D")?);
     let genes = D.shape()[1];
     let (p, logits) = parse_similarity(name)

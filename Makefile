@@ -1,0 +1,60 @@
+# Everything a person or CI runs. Needs Python >= 3.11, a C compiler and the Rust toolchain; the rest is
+# installed into .venv by `make setup`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WHEELS := target/wheels
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f -not -path '*/__pycache__/*')
+# Deep enough for what people read, quiet enough for logs.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: setup build demo test test-rust test-python lint bench docs clean
+
+setup: $(VENV)/.setup
+build: $(VENV)/.built
+
+$(VENV)/.setup: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ferrocyte needs Python >= 3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip "maturin>=1.9,<2"
+	touch $@
+
+# The wheel is built and installed as a user would get it: tests and demo never see the source tree.
+$(VENV)/.built: $(VENV)/.setup $(SOURCES)
+	rm -rf $(WHEELS)
+	$(BIN)/maturin build --release --locked --quiet --out $(WHEELS)
+	$(PIP) --force-reinstall --no-deps $(WHEELS)/ferrocyte-*.whl
+	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[test]"
+	touch $@
+
+demo: build
+	$(BIN)/python examples/demo.py demo_output
+
+test: test-rust test-python
+
+test-rust:
+	cargo test --locked --quiet --package ferrocyte-core
+	cargo run --locked --quiet --package ferrocyte-core --example embed
+
+test-python: build
+	$(BIN)/python -m pytest
+
+lint: build
+	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[lint]"
+	cargo fmt --all --check
+	cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ferrocyte._core
+
+bench: build
+	$(BIN)/python benches/run.py $(BENCH)
+
+docs: build
+	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[docs]"
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) $(WHEELS) demo_output docs/_build
