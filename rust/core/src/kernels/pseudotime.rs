@@ -9,6 +9,8 @@ use crate::run::Run;
 const MOST_KEPT: usize = 30;
 /// Up to this many neighbors our own selection is the faster one.
 const FEW: usize = 128;
+/// Bins that weights are counted in.
+const BINS: u32 = 64;
 
 /// How edges into the past are treated. Holding one is the proof that its parameters are in range.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,15 +129,36 @@ fn keep_closest(t: f64, times: &[f64], weights: &mut [f64], frac_to_keep: f64, s
 }
 
 /// The `k`-th largest weight, and how many of those that equal it belong to the `k` largest.
+///
+/// Counts how many weights fall into each of some bins of equal width; then only the weights of the bin
+/// with the `k`-th are looked at one by one. Rounding can not put a larger weight into a lower bin.
 fn cut(weights: &[f64], k: usize, scratch: &mut Vec<f64>) -> (f64, usize) {
+    let low = weights.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let scale = (BINS - 1) as f64 / (high - low);
+    // The cast saturates and turns NaN into 0: a scale that is infinite or zero does no harm.
+    let bin = |w: f64| (((w - low) * scale) as u32).min(BINS - 1) as usize;
+    let mut counts = [0_u32; BINS as usize];
+    weights.iter().for_each(|&w| counts[bin(w)] += 1);
+    let (mut with, mut rank) = (BINS as usize - 1, k);
+    while counts[with] < rank as u32 {
+        rank -= counts[with] as usize;
+        with -= 1;
+    }
     scratch.clear();
-    scratch.extend_from_slice(weights);
-    let cut = if scratch.len() > FEW {
-        *scratch.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1
+    scratch.resize(weights.len(), 0.0);
+    let mut n = 0;
+    for &w in weights {
+        scratch[n] = w;
+        n += usize::from(bin(w) == with);
+    }
+    let same = &mut scratch[..n];
+    let cut = if n > FEW {
+        *same.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a)).1
     } else {
-        select(scratch, k)
+        select(same, rank)
     };
-    (cut, k - weights.iter().map(|&w| usize::from(w > cut)).sum::<usize>())
+    (cut, rank - same.iter().map(|&w| usize::from(w > cut)).sum::<usize>())
 }
 
 /// The `k`-th largest of a few values, `1 <= k <= values.len()`.
@@ -241,20 +264,27 @@ mod tests {
         assert_eq!((count(0.0), count(0.5), count(1.0)), (0, 20, 30));
     }
 
-    /// Both ways of finding the cut, below and above `FEW` neighbors, against sorting by weight and
-    /// position.
+    /// Few and many neighbors, with ties, over many orders of magnitude and at the ends of what a number
+    /// can be, against sorting by weight and position.
     #[test]
     fn the_closest_are_those_of_a_stable_sort() {
+        let spreads: [fn(f64) -> f64; 5] = [
+            |w| w,
+            |w| 1.0 + w * f64::EPSILON,
+            |w| 10_f64.powf(w * 19.0 - 300.0),
+            |w| (w - 15.0) * 1e307,
+            |w| w * f64::MIN_POSITIVE * f64::EPSILON,
+        ];
         for n in [1, 2, 3, 10, 43, 128, 129, 500] {
-            let weights: Vec<f64> = (0..n).map(|i| f64::from(i * 7919 % 31)).collect();
-            let mut order: Vec<usize> = (0..n as usize).collect();
-            order.sort_by(|&a, &b| (weights[b], b).partial_cmp(&(weights[a], a)).unwrap());
-            for frac in [0.1, 0.3, 0.5, 0.9] {
+            let times = vec![0.0; n as usize];
+            for (spread, frac) in spreads.iter().flat_map(|s| [0.1, 0.3, 0.5, 0.9].map(|f| (s, f))) {
+                let weights: Vec<f64> = (0..n).map(|i| spread(f64::from(i * 7919 % 31))).collect();
+                let mut order: Vec<usize> = (0..n as usize).collect();
+                order.sort_by(|&a, &b| (weights[b], b).partial_cmp(&(weights[a], a)).unwrap());
                 let k = MOST_KEPT.min((f64::from(n) * frac) as usize);
                 let mut expected = vec![0.0; n as usize];
                 order[..k].iter().for_each(|&i| expected[i] = weights[i]);
-                let scheme = Scheme::hard(frac).unwrap();
-                let out = scheme.one_cell(1.0, &vec![0.0; n as usize], &weights).unwrap();
+                let out = Scheme::hard(frac).unwrap().one_cell(1.0, &times, &weights).unwrap();
                 assert_eq!(out, expected, "{n} {frac}");
             }
         }
