@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -154,9 +155,9 @@ def test_a_kernel_reports_progress(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     k = fc.kernels.VelocityKernel(fc.datasets.dentate_gyrus())
     k.compute_transition_matrix(softmax_scale=4)
-    assert "200/200" in stream.getvalue()
+    assert re.search(r"(\d\d+)/\1 ", stream.getvalue())
     stream.truncate(0)
     k.compute_transition_matrix(
         similarity=lambda v, D, s: (np.full(len(D), 1 / len(D)), np.ones(len(D))), softmax_scale=4, n_jobs=2
     )
-    assert "200/200" in stream.getvalue()
+    assert re.search(r"(\d\d+)/\1 ", stream.getvalue())

@@ -22,7 +22,7 @@ from ferrocyte._errors import (
     MissingDataError,
     suggest,
 )
-from ferrocyte._sparse import SHOWN, canonical_csr, check_csr, name_cells, to_memory
+from ferrocyte._sparse import SHOWN, canonical_csr, check_csr, is_sparse, name_cells, to_memory
 
 __all__ = [
     "as_features",
@@ -174,7 +174,7 @@ def as_features(matrix: Any, what: str) -> Features:
     if isinstance(matrix, np.ma.MaskedArray):
         kind = matrix.dtype if matrix.dtype.kind == "f" else np.float64
         matrix = np.ma.filled(matrix.astype(kind), np.nan)
-    if not sp.issparse(matrix) and not isinstance(matrix, np.ndarray):
+    if not is_sparse(matrix) and not isinstance(matrix, np.ndarray):
         raise InvalidTypeError(
             f"Expected {what} to be a numpy array or a scipy sparse matrix, found "
             f"`{type(matrix).__name__}`. Convert it."
@@ -186,7 +186,7 @@ def as_features(matrix: Any, what: str) -> Features:
         )
     kind = matrix.dtype.newbyteorder("=")
     dtype = np.dtype(np.float32) if kind in (np.float32, np.float16) else np.dtype(np.float64)
-    if not sp.issparse(matrix):
+    if not is_sparse(matrix):
         return np.require(np.asarray(matrix), dtype=dtype, requirements=["C", "A"])
     out = matrix if matrix.format == "csr" else matrix.tocsr()
     check_csr(out, what)
@@ -321,7 +321,7 @@ def gene_mask(adata: AnnData, subset: Any) -> NDArray[np.bool_]:
 def select_columns(matrix: Features, columns: NDArray[np.intp]) -> NDArray[np.float64]:
     """Some columns as a dense float64 array."""
     block: Any = matrix[:, columns]
-    return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
+    return np.asarray(block.toarray() if is_sparse(block) else block, dtype=np.float64)
 
 
 # Columns and embeddings -------------------------------------------------------------------------------
@@ -438,6 +438,6 @@ def embedding(adata: AnnData, basis: str) -> NDArray[np.float64]:
             f"Unable to find a basis in {places}.{suggest(candidates[0], adata.obsm.keys())}"
         )
     coordinates: Any = as_features(adata.obsm[key], f"`adata.obsm[{key!r}]`")
-    if sp.issparse(coordinates):
+    if is_sparse(coordinates):
         coordinates = coordinates.toarray()
     return np.ascontiguousarray(coordinates, dtype=np.float64)

@@ -22,7 +22,7 @@ from anndata import AnnData
 from anndata.io import read_elem, write_elem
 
 from ferrocyte._errors import FileFormatError, InvalidDataError, InvalidTypeError
-from ferrocyte._sparse import check_csr
+from ferrocyte._sparse import check_csr, is_sparse
 
 __all__ = ["Container", "read_container", "write_container"]
 
@@ -170,7 +170,7 @@ def _as_element(value: Any) -> tuple[str, Any] | None:
         and all(isinstance(v, str) for v in value.flat)
     ):
         return "array", value
-    if sp.issparse(value):
+    if is_sparse(value):
         return "sparse", value if value.format in ("csr", "csc") else value.tocsr()
     if isinstance(value, pd.DataFrame):
         return "frame", value
@@ -183,7 +183,7 @@ def _as_element(value: Any) -> tuple[str, Any] | None:
 
 def _read_array(group: h5py.Group, name: str) -> Any:
     value = read_elem(group[name])
-    if sp.issparse(value):
+    if is_sparse(value):
         matrix = sp.csc_matrix(value) if value.format == "csc" else sp.csr_matrix(value)
         try:
             check_csr(matrix.T if matrix.format == "csc" else matrix, "a stored matrix")

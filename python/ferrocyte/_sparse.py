@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ferrocyte._errors import FerrocyteWarning, InvalidDataError
 
-__all__ = ["SHOWN", "canonical_csr", "check_csr", "name_cells", "to_memory", "warn_about_graph"]
+__all__ = ["SHOWN", "canonical_csr", "check_csr", "is_sparse", "name_cells", "to_memory", "warn_about_graph"]
 
 # How many cells a message names.
 SHOWN = 5
@@ -26,6 +26,11 @@ def name_cells(names: Sequence[Any] | pd.Index | None, rows: Sequence[int] | NDA
     shown = [repr(str(names[i])) if names is not None else f"cell {i}" for i in rows[:SHOWN]]
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return ", ".join(shown) + more
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether this is a scipy sparse matrix or array."""
+    return bool(sp.issparse(value))
 
 
 def to_memory(array: Any) -> Any:
@@ -59,7 +64,7 @@ def canonical_csr(matrix: Any, what: str) -> sp.csr_matrix:
         If it is not two-dimensional, not numeric, or its arrays contradict each other.
     """
     matrix = to_memory(matrix)
-    if not sp.issparse(matrix):
+    if not is_sparse(matrix):
         dense = np.asarray(matrix)
         if dense.ndim != 2 or dense.dtype.kind not in "buif":
             raise InvalidDataError(
@@ -93,9 +98,9 @@ def canonical_csr(matrix: Any, what: str) -> sp.csr_matrix:
     clean = _has_canonical_format(out) and not (out.data == 0).any()
     if ready and clean:
         return out
-    data = np.array(out.data, dtype=np.float64, order="C", copy=None if clean else True)
-    indices = np.array(out.indices, dtype=index, order="C", copy=None if clean else True)
-    indptr = np.array(out.indptr, dtype=index, order="C", copy=None if clean else True)
+    data: Any = np.array(out.data, dtype=np.float64, order="C", copy=None if clean else True)
+    indices: Any = np.array(out.indices, dtype=index, order="C", copy=None if clean else True)
+    indptr: Any = np.array(out.indptr, dtype=index, order="C", copy=None if clean else True)
     out = sp.csr_matrix((data, indices, indptr), shape=out.shape, copy=False)
     if not clean:
         out.sum_duplicates()

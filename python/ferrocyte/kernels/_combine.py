@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ferrocyte import _core
 from ferrocyte._errors import InvalidDataError
 from ferrocyte._settings import threads
-from ferrocyte._sparse import name_cells
+from ferrocyte._sparse import is_sparse, name_cells
 from ferrocyte.kernels._matrix import Matrix, csr_from_parts
 
 __all__ = ["product", "weighted_sum"]
@@ -32,11 +32,11 @@ def weighted_sum(matrices: Sequence[Any], weights: Sequence[float]) -> Matrix:
     if len(matrices) == 1 and weights[0] == 1:
         return matrices[0]
     shape = matrices[0].shape
-    if all(sp.issparse(m) for m in matrices):
+    if all(is_sparse(m) for m in matrices):
         return csr_from_parts(_core.weighted_sum(matrices, weights, threads=threads()), shape)
     out: NDArray[np.float64] = np.zeros(shape)
     for matrix, weight in zip(matrices, weights, strict=True):
-        out += weight * (matrix.toarray() if sp.issparse(matrix) else matrix)
+        out += weight * (matrix.toarray() if is_sparse(matrix) else matrix)
     return out
 
 
@@ -55,7 +55,7 @@ def product(matrices: Sequence[Any], names: Sequence[Any] | pd.Index | None) -> 
     InvalidDataError
         If a row of the product is zero; names the cells.
     """
-    sparse = [m for m in matrices if sp.issparse(m)]
+    sparse = [m for m in matrices if is_sparse(m)]
     if len(sparse) == len(matrices):
         try:
             return csr_from_parts(_core.elementwise_product(matrices, threads=threads()), matrices[0].shape)
@@ -71,18 +71,18 @@ def product(matrices: Sequence[Any], names: Sequence[Any] | pd.Index | None) -> 
             raise _no_overlap(np.flatnonzero(sums == 0), names)
         return dense / sums
     # A zero of a sparse factor is one of the product: of the dense ones only its entries are looked up.
-    out = sp.coo_matrix(sparse[0])
-    values = out.data.copy()
+    pattern = sp.coo_matrix(sparse[0])
+    values = pattern.data.copy()
     for m in matrices:
         if m is not sparse[0]:
-            values *= np.asarray(m[out.row, out.col]).ravel()
-    out = sp.csr_matrix((values, (out.row, out.col)), shape=out.shape)
+            values *= np.asarray(m[pattern.row, pattern.col]).ravel()
+    out = sp.csr_matrix((values, (pattern.row, pattern.col)), shape=pattern.shape)
     out.eliminate_zeros()
     out.sort_indices()
     empty = np.flatnonzero(np.diff(out.indptr) == 0)
     if len(empty):
         raise _no_overlap(empty, names)
-    return sp.csr_matrix((_core.row_normalize(out), out.indices, out.indptr), shape=out.shape, copy=False)
+    return csr_from_parts((_core.row_normalize(out), out.indices, out.indptr), out.shape)
 
 
 def _no_overlap(rows: Any, names: Sequence[Any] | pd.Index | None) -> InvalidDataError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferrocyte import _core
 from ferrocyte._errors import InvalidDataError
-from ferrocyte._sparse import canonical_csr, name_cells, to_memory
+from ferrocyte._sparse import canonical_csr, is_sparse, name_cells, to_memory
 
 __all__ = ["Matrix", "as_csr", "csr_from_parts", "to_transition_matrix"]
 
@@ -65,10 +65,11 @@ def to_transition_matrix(
             f"Expected matrix to be of shape `({shape[0]}, {shape[1]})`, found `{found}`. "
             "It needs a row and a column for each cell."
         )
-    sparse = sp.issparse(value)
+    sparse = is_sparse(value)
+    matrix: Any
     if sparse:
         matrix = canonical_csr(value, "the transition matrix")
-        entries = matrix.data
+        entries: NDArray[np.float64] = matrix.data
     else:
         matrix = np.asarray(value)
         if matrix.dtype.kind not in "buif":
@@ -102,4 +103,4 @@ def to_transition_matrix(
     if not sparse:
         return matrix / sums[:, None]
     data = _core.row_normalize(matrix)
-    return sp.csr_matrix((data, matrix.indices, matrix.indptr), shape=shape, copy=False)
+    return csr_from_parts((data, matrix.indices, matrix.indptr), shape)

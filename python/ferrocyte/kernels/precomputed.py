@@ -7,12 +7,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 
 from ferrocyte import _adata, _keys
 from ferrocyte._errors import InvalidDataError, InvalidTypeError, NotComputedError, suggest
 from ferrocyte._options import plain
+from ferrocyte._sparse import is_sparse
 from ferrocyte.kernels._algebra import Constant, KernelExpression
 from ferrocyte.kernels._base import UnidirectionalKernel, stored_under
 from ferrocyte.kernels._matrix import Matrix
@@ -78,7 +78,7 @@ class PrecomputedKernel(UnidirectionalKernel):
             raise InvalidTypeError("Expected `object` to be a kernel or a matrix, found a constant.")
         if isinstance(object, KernelExpression):
             matrix, adata, params, direction = _from_kernel(object)
-        elif isinstance(object, np.ndarray | pd.DataFrame) or sp.issparse(object):
+        elif isinstance(object, np.ndarray | pd.DataFrame) or is_sparse(object):
             matrix, params, direction = _square(object), {"origin": "array"}, None
         elif isinstance(object, AnnData) or isinstance(adata, AnnData):
             if isinstance(object, AnnData):
@@ -98,7 +98,7 @@ class PrecomputedKernel(UnidirectionalKernel):
         else:
             raise _wrong_object(object)
         if adata is None:
-            adata = AnnData(sp.csr_matrix((matrix.shape[0], 1), dtype=np.float32))
+            adata = AnnData(np.zeros((matrix.shape[0], 1), dtype=np.float32))
         chosen = direction if backward == "infer" else backward
         self._direction: bool | None = None if chosen is None else bool(chosen)
         if "obsp_key" in init:

@@ -150,10 +150,8 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
                 f"The scheme leaves {len(empty)} cells without any neighbor: {name_cells(names, empty)}. "
                 "Increase `frac_to_keep` or use `threshold_scheme='soft'`."
             )
-        parts = connected_components(biased, directed=False, return_labels=False)
-        if parts > 1 and parts > connected_components(
-            self._connectivities, directed=False, return_labels=False
-        ):
+        parts = _count_parts(biased)
+        if parts > 1 and parts > _count_parts(self._connectivities):
             warnings.warn(
                 f"The graph falls into {parts} parts when edges into the past are removed. Increase "
                 "`frac_to_keep` or use `threshold_scheme='soft'`.",
@@ -161,10 +159,10 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
                 stacklevel=2,
             )
         if check_irreducibility:
-            strong = connected_components(biased, directed=True, connection="strong", return_labels=False)
-            if strong > 1:
+            classes = _count_parts(biased, strong=True)
+            if classes > 1:
                 warnings.warn(
-                    f"The transition matrix is not irreducible: it has {strong} communicating classes.",
+                    f"The transition matrix is not irreducible: it has {classes} communicating classes.",
                     FerrocyteWarning,
                     stacklevel=2,
                 )
@@ -207,3 +205,8 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
         params = {"dnorm": False, "scheme": str(scheme), **{k: plain(v) for k, v in kwargs.items()}}
         wrapped = scheme if isinstance(scheme, ThresholdSchemeABC) else CustomThresholdScheme(scheme)
         return wrapped, kwargs, params
+
+
+def _count_parts(graph: sp.csr_matrix, *, strong: bool = False) -> int:
+    """Number of connected components; `strong`: of sets of cells that reach each other."""
+    return int(connected_components(graph, directed=strong, connection="strong")[0])

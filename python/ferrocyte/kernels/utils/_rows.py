@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from ferrocyte._sparse import is_sparse
 
 __all__ = ["RowReader"]
 
@@ -31,7 +32,7 @@ class RowReader:
         self._columns = columns
         width = matrix.shape[1] if columns is None else len(columns)
         self._out = np.empty((max_rows, width))
-        direct = sp.issparse(matrix) or (columns is None and matrix.dtype == np.float64)
+        direct = is_sparse(matrix) or (columns is None and matrix.dtype == np.float64)
         self._raw = None if direct else np.empty((max_rows, matrix.shape[1]), dtype=matrix.dtype)
         self._narrow = direct or columns is None or matrix.dtype == np.float64
         self._chosen = None if self._narrow else np.empty((max_rows, width), dtype=matrix.dtype)
@@ -39,7 +40,7 @@ class RowReader:
     def read(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """The rows, shape `(len(rows), width)`, float64 in C order."""
         out = self._out[: len(rows)]
-        if sp.issparse(self._matrix):
+        if is_sparse(self._matrix):
             dense = self._matrix[rows].toarray()
             out[...] = dense if self._columns is None else dense[:, self._columns]
             return out
