@@ -55,6 +55,20 @@ pub enum Error {
         /// Its value.
         found: String,
     },
+    /// An iteration that ran out of steps before its residual was small enough.
+    #[error("{what} did not converge after {iterations} iterations: residual {residual:.1e}, expected at most {tol:.1e}; {remedy}")]
+    NotConverged {
+        /// What was computed.
+        what: &'static str,
+        /// Steps that were made.
+        iterations: usize,
+        /// The residual that was reached.
+        residual: f64,
+        /// The residual that was asked for.
+        tol: f64,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// The caller raised the cancel flag.
     #[error("the job was cancelled")]
     Cancelled,

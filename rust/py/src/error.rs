@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 
 mod python {
+    pyo3::import_exception!(ferrocyte._errors, ConvergenceError);
     pyo3::import_exception!(ferrocyte._errors, InvalidDataError);
     pyo3::import_exception!(ferrocyte._errors, InvalidOptionError);
 }
@@ -24,6 +25,7 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
     match error {
         Error::Cancelled => PyKeyboardInterrupt::new_err(message),
         Error::Threads { .. } => PyRuntimeError::new_err(message),
+        Error::NotConverged { .. } => python::ConvergenceError::new_err(message),
         Error::Parameter { .. } => python::InvalidOptionError::new_err(message),
         _ => {
             let err = InvalidDataError::new_err(message);
