@@ -19,6 +19,9 @@ from numpy.testing import assert_allclose
 from reference.malformed import FORMS, ORDERS, WRONG, Broken, broken
 from reference.matrices import csr, row_normalized
 
+# One of the forms is `numpy.matrix`, which numpy itself would rather not see.
+pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+
 # What a binding may raise: ours, or the interpreter's own for an argument of the wrong kind.
 TYPED = (FerrocyteError, TypeError, OverflowError)
 N = 4
