@@ -228,6 +228,13 @@ def test_pickling_is_left_to_python(adata):
     assert repr(pickle.loads(pickle.dumps(e))) == repr(e)
 
 
+def test_parent_is_accepted(adata):
+    whole = 2 * Lazy(adata)
+    part = Lazy(adata, parent=whole)
+    assert part.parent is whole
+    assert part.init == {}
+
+
 def test_setting_adata(adata):
     k = Lazy(adata)
     other = cells()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 import warnings
 
 import anndata as ad
@@ -466,6 +468,30 @@ def test_the_same_call_reuses_the_matrix():
     scale = kernel.params["softmax_scale"]
     assert kernel.compute_transition_matrix(softmax_scale=scale).transition_matrix is T
     assert kernel.compute_transition_matrix(similarity="cosine").transition_matrix is not T
+
+
+def test_a_kernel_with_a_users_function_can_be_copied():
+    class Locked:
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def __call__(self, v, D, scale):
+            return np.full(len(D), 1 / len(D)), np.zeros(len(D))
+
+    mine = Locked()
+    kernel = compute(random_cells(), similarity=mine, softmax_scale=1.0)
+    copied = kernel.copy()
+    again = copied.compute_transition_matrix(similarity=mine, softmax_scale=1.0)
+    assert same(again.transition_matrix, kernel.transition_matrix)
+    assert pickle.loads(pickle.dumps(kernel)).params == kernel.params
+
+
+def test_what_is_logged(caplog):
+    caplog.set_level("INFO", logger="ferrocyte")
+    kernel = compute(random_cells(), softmax_scale=None)
+    assert "softmax_scale" in caplog.text
+    kernel.compute_transition_matrix(similarity="cosine")
+    assert "was computed with these parameters" in caplog.text
 
 
 def test_changed_data_are_noticed():

@@ -204,12 +204,17 @@ class Kernel(KernelExpression):
             memo[id(self._adata)] = self._adata.copy() if deep else self._adata
         out = type(self).__new__(type(self))
         for name, value in self.__dict__.items():
-            if name != "_parent_ref":
+            if name == "_request":  # may hold a user's function, which is not ours to copy
+                out.__dict__[name] = dict(value)
+            elif name != "_parent_ref":
                 out.__dict__[name] = copylib.deepcopy(value, memo)
         return out
 
     def __copy__(self) -> Self:
         return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_request": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self._copy(True, memo)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import InvalidDataError, NotComputedError
+from ferrocyte._errors import FerrocyteError, InvalidDataError, NotComputedError
 from ferrocyte._settings import threads
 from ferrocyte._sparse import canonical_csr
+from ferrocyte.kernels._graph import name_core_cells
 from ferrocyte.kernels._matrix import Matrix, as_csr
 
 if TYPE_CHECKING:
@@ -105,9 +106,12 @@ class TransitionMembers(ABC):
         from_mask = _adata.clusters_mask(adata, cluster_key, source, "source")
         to_mask = _adata.clusters_mask(adata, cluster_key, target, "target")
         coordinates = _adata.embedding(adata, rep)
-        _, scores = _core.boundary_correctness(
-            matrix, graph, from_mask, to_mask, coordinates, threads=threads()
-        )
+        try:
+            _, scores = _core.boundary_correctness(
+                matrix, graph, from_mask, to_mask, coordinates, threads=threads()
+            )
+        except FerrocyteError as err:
+            raise name_core_cells(err, adata, f"Check `adata.obsp[{graph_key!r}]` and {rep!r}.") from err
         return scores
 
     # Figures ------------------------------------------------------------------------------------------

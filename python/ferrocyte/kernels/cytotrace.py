@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any, Literal, Self
 
@@ -17,6 +18,8 @@ from ferrocyte._settings import threads
 from ferrocyte.kernels.pseudotime import PseudotimeKernel
 
 __all__ = ["CytoTRACEKernel"]
+
+_logger = logging.getLogger(__name__)
 
 
 class CytoTRACEKernel(PseudotimeKernel):
@@ -159,6 +162,7 @@ class CytoTRACEKernel(PseudotimeKernel):
             )
         score = (average - low) / (high - low)
 
+        _logger.info("Computed the CytoTRACE score of %s with %d genes", where, len(chosen))
         gene_corr = pd.Series(correlations, index=names)
         gene_corr = gene_corr[~gene_corr.index.duplicated()].reindex(adata.var_names)
         adata.uns[_keys.CT_PARAMS] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Self
@@ -29,6 +30,8 @@ from ferrocyte.kernels._graph import GraphMembers, name_core_cells
 from ferrocyte.kernels.utils._models import MODELS, core_name, resolve_similarity
 
 __all__ = ["VelocityKernel"]
+
+_logger = logging.getLogger(__name__)
 
 
 class _Inputs(NamedTuple):
@@ -222,6 +225,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         user = None if core_name(scheme, used) is not None else scheme
         request = {**params, "callable": user, "inputs": inputs.digest}
         if self._is_cached(request):
+            _logger.info("Using the matrix that was computed with these parameters")
             return self
 
         direction = backward_mode if self.backward else "forward"
@@ -241,6 +245,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
             raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
         if softmax_scale is None:
             params["softmax_scale"] = plain(run.softmax_scale)
+            _logger.info("Using `softmax_scale=%.4f`", params["softmax_scale"])
         self._store(probabilities, params, _logits=logits, _request=request)
         return self
 
