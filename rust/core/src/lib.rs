@@ -18,6 +18,7 @@ mod rows;
 pub mod run;
 pub mod scores;
 mod simd;
+pub mod spectral;
 pub mod stats;
 pub mod walk;
 

@@ -1,0 +1,8 @@
+//! Eigenvalues, invariant subspaces and stationary distributions of Markov chains.
+//!
+//! [`krylov_schur`] finds a dominant invariant subspace of a sparse matrix, [`real_schur`] and
+//! [`ordered_schur`] solve the small projected problems.
+
+pub mod dense;
+pub mod ordered_schur;
+pub mod real_schur;
