@@ -1,0 +1,67 @@
+"""Sphinx configuration. The guide is run first: its figures are what its code draws."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+project = "ferrocyte"
+author = "The ferrocyte developers"
+project_copyright = "The ferrocyte developers"
+release = version = version_of("ferrocyte")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"  # types are in the docstrings
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+numpydoc_xref_param_type = False
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+html_theme = "alabaster"
+html_title = f"ferrocyte {release}"
+html_theme_options = {
+    "description": "Fate mapping of single cells, on a Rust core",
+    "page_width": "1100px",
+    "fixed_sidebar": True,
+}
+html_show_sourcelink = False
+
+
+def draw_figures(app: Any) -> None:
+    """Run the pages of the guide where their pictures are looked for."""
+    place = HERE / "_build" / "guide"
+    place.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    for page in sorted((HERE / "guide").glob("*.md")):
+        command = [sys.executable, str(HERE / "run_pages.py"), str(page)]
+        done = subprocess.run(
+            command, cwd=place, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+
+
+def setup(app: Any) -> None:
+    """Hook into the build."""
+    app.connect("builder-inited", draw_figures, priority=100)

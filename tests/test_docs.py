@@ -1,0 +1,129 @@
+"""The pages of the documentation: their code runs, prints what they say, and names what exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUNNER = ROOT / "docs" / "run_pages.py"
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+SHOWS_RUST = ROOT / "docs" / "guide" / "rust.md"
+PAGES = [ROOT / "README.md", *(page for page in GUIDE if page != SHOWS_RUST)]
+IMAGE = re.compile(r"!\[[^\]]*\]\(\.\./_build/guide/([^)]+)\)")
+
+
+def load_runner():
+    spec = importlib.util.spec_from_file_location("run_pages", RUNNER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(page, place):
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    return subprocess.run(
+        [sys.executable, str(RUNNER), str(page)],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_pages_run(page, tmp_path):
+    """In an empty directory and a fresh interpreter; its code draws every figure that the page shows."""
+    assert load_runner().blocks(page.read_text(encoding="utf-8")), "a page without code"
+    done = run(page, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in IMAGE.findall(page.read_text(encoding="utf-8")):
+        assert (tmp_path / name).stat().st_size > 5000, name
+
+
+def test_the_rust_page_shows_a_program_that_is_run():
+    """`make test-rust` runs it; the page includes parts of it by lines that must be there."""
+    text = SHOWS_RUST.read_text(encoding="utf-8")
+    included = set(re.findall(r"^```\{literalinclude\} (\S+)$", text, re.M))
+    assert included == {"../../rust/core/examples/embed.rs"}
+    program = (SHOWS_RUST.parent / included.pop()).read_text(encoding="utf-8")
+    for line in re.findall(r'^:(?:start-at|end-before): "(.+)"$', text, re.M):
+        assert program.count(line) == 1, line
+    shown = re.findall(r"^:start-at:", text, re.M)
+    assert len(shown) == 3
+    assert "--example embed" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("```python\n1 / 0\n```\n", "line 1, in <module>|ZeroDivisionError"),
+        ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "expected"),
+        ("```python\na = 1\n```\n\nwords\n\n```python\nassert a == 2\n```\n", "AssertionError"),
+    ],
+)
+def test_the_runner_sees_what_is_wrong(text, says, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    done = run(page, tmp_path)
+    assert done.returncode == 1
+    assert re.search(says, done.stderr)
+
+
+def test_the_runner_reads_pages():
+    text = (
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n\n<!-- not run -->\n\n```python\nshown\n```\n\n"
+        "```sh\nls\n```\n\n```python\nprint(2)\n```\n\nwords\n\n```text\nsomething else\n```\n"
+    )
+    assert [tuple(b) for b in load_runner().blocks(text)] == [
+        (2, "print(1)\n", "1\n"),
+        (20, "print(2)\n", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "module", "hidden"),
+    [
+        ("kernels", "ferrocyte.kernels", {"utils"}),
+        ("kernels_utils", "ferrocyte.kernels.utils", set()),
+        ("pl", "ferrocyte.pl", set()),
+        ("datasets", "ferrocyte.datasets", {"TREES"}),
+    ],
+)
+def test_reference_lists_every_public_name(page, module, hidden):
+    text = (ROOT / "docs" / "api" / f"{page}.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^   (\w+)$", text, re.M)
+    assert len(listed) == len(set(listed))
+    assert set(importlib.import_module(module).__all__) - hidden <= set(listed)
+
+
+def test_reference_lists_every_error():
+    from ferrocyte import _errors
+
+    text = (ROOT / "docs" / "api" / "errors.rst").read_text(encoding="utf-8")
+    classes = {name for name in _errors.__all__ if isinstance(getattr(_errors, name), type)}
+    assert set(re.findall(r"^   (\w+)$", text, re.M)) == classes
+
+
+def test_differences_name_tests_that_exist():
+    """Each line of the list ends with the test that proves it."""
+    lines = re.findall(
+        r"^- .*?(?=^- |^#|^$|\Z)",
+        (ROOT / "docs" / "differences.md").read_text(encoding="utf-8"),
+        re.M | re.S,
+    )
+    assert len(lines) > 20
+    for line in lines:
+        named = re.findall(r"`([\w/]+\.(?:py|rs))::([\w:]+)`", line)
+        assert named, line
+        for file, name in named:
+            source = (ROOT / file).read_text(encoding="utf-8")
+            for part in name.split("::"):
+                assert re.search(rf"\b(?:def|class|fn) {part}\b", source), f"{file}::{name}"
