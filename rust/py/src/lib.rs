@@ -10,6 +10,7 @@ mod matrix;
 mod pseudotime;
 mod run;
 mod scores;
+mod spectral;
 mod velocity;
 mod walk;
 
@@ -23,6 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pseudotime::register(module)?;
     walk::register(module)?;
     scores::register(module)?;
+    spectral::register(module)?;
     velocity::register(module)?;
     kernels::register(module)
 }

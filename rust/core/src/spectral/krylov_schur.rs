@@ -1,0 +1,401 @@
+//! Dominant invariant subspace of a sparse matrix by the Krylov-Schur method (Stewart 2001, *A
+//! Krylov-Schur algorithm for large eigenproblems*), with thick restart and locking.
+//!
+//! The method keeps `A V = V S + v b^T` with orthonormal `V` and `v`: `S` is brought to ordered Schur
+//! form, its dominant part is kept, the rest thrown away, and `V` is extended by products with `A`. The
+//! entries of `b` are the residuals of the Schur vectors.
+
+use super::basis::Basis;
+use super::dense::Mat;
+use super::operator::Operator;
+use super::ordered_schur::{block_size, eigenvalue, eigenvalues, order, Which};
+use super::real_schur::real_schur;
+use crate::csr::TransitionMatrix;
+use crate::error::{Error, Result};
+use crate::run::Run;
+
+/// What is to be found, and how accurately.
+#[derive(Debug, Clone, Copy)]
+pub struct Params {
+    /// Number of Schur vectors; one more is found if this one would split a complex pair.
+    pub n_components: usize,
+    /// Which eigenvalues count as dominant.
+    pub which: Which,
+    /// Largest norm of `T x - X r` accepted for a Schur vector `x`.
+    pub tol: f64,
+    /// Restarts after which to give up.
+    pub max_restarts: usize,
+    /// Seed of the start vector.
+    pub seed: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { n_components: 20, which: Which::LargestReal, tol: 1e-10, max_restarts: 3000, seed: 0 }
+    }
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// Norm of `T x - X r` of each Schur vector, computed anew from the result.
+    pub residuals: Vec<f64>,
+    /// Products with the matrix.
+    pub products: usize,
+    /// Times the basis was cut back.
+    pub restarts: usize,
+}
+
+/// A dominant real Schur basis: `T X = X R`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schur {
+    /// `X`, `(n, m)` row after row; `X^T D X = I` and the first column is 1.
+    pub vectors: Vec<f64>,
+    /// `R`, `(m, m)` row after row: upper triangular but for the 2 x 2 blocks of complex pairs.
+    pub matrix: Vec<f64>,
+    /// Eigenvalues of `R` in the order of its diagonal, real and imaginary parts.
+    pub eigenvalues: Vec<(f64, f64)>,
+    /// How it went.
+    pub info: Info,
+}
+
+/// Real Schur basis of the dominant eigenvalues of a chain, orthonormal in the product weighted by `D =
+/// diag(initial)`, as GPCCA needs it (Reuter et al. 2018, *Generalized Markov State Modeling Method for
+/// Nonequilibrium Biomolecular Dynamics*, section III).
+///
+/// * `t`: transition matrix, `(n, n)`.
+/// * `initial`: distribution over the states, all entries positive; uniform if `None`. Its scale does
+///   not matter.
+///
+/// Returns `n_components` columns in decreasing order of their eigenvalues, or one more where a complex
+/// pair would be cut in two; the first is the constant 1. The result depends on the seed to within the
+/// tolerance, and not on the number of threads.
+///
+/// # Errors
+/// [`Error::Parameter`] for a number of components outside `1..=n`, a tolerance that is not positive or an
+/// initial distribution that is not positive everywhere, [`Error::Shape`] for one of another length,
+/// [`Error::NotConverged`], [`Error::Cancelled`].
+pub fn schur(t: &TransitionMatrix<'_>, initial: Option<&[f64]>, params: &Params, run: &Run) -> Result<Schur> {
+    let n = t.n_rows();
+    check(n, params)?;
+    let roots = initial.map(|d| roots(d, n)).transpose()?;
+    let ones = vec![(1.0 / n as f64).sqrt(); n];
+    let parallel = run.threads() > 1;
+    run.install(|| {
+        let op = Operator::weighted(t, roots.as_deref(), parallel);
+        let start = roots.as_deref().unwrap_or(&ones);
+        let mut found = dominant(&op, Some(start), params, run)?;
+        let m = found.matrix.n_rows();
+        let residuals = found.residuals(&op);
+        let mut vectors = vec![0.0; n * m];
+        let mut x = vec![0.0; n];
+        for j in 0..m {
+            found.basis.read(j, &mut x);
+            for ((i, x), root) in x.iter().enumerate().zip(start) {
+                vectors[i * m + j] = if j == 0 { 1.0 } else { x / root };
+            }
+        }
+        let info = Info { residuals, products: found.products, restarts: found.restarts };
+        let eigenvalues = eigenvalues(&found.matrix);
+        Ok(Schur { vectors, matrix: found.matrix.row_major(), eigenvalues, info })
+    })
+}
+
+/// Checks the parameters for a matrix of `n` rows.
+pub(super) fn check(n: usize, params: &Params) -> Result<()> {
+    if params.n_components == 0 || params.n_components > n {
+        let range = format!("between 1 and the number of states ({n})");
+        return Err(Error::parameter("n_components", range, params.n_components));
+    }
+    if params.tol.is_nan() || params.tol <= 0.0 {
+        return Err(Error::parameter("tol", "positive", params.tol));
+    }
+    Ok(())
+}
+
+/// Square roots of the distribution, scaled to sum to 1.
+fn roots(d: &[f64], n: usize) -> Result<Vec<f64>> {
+    if d.len() != n {
+        return Err(Error::shape("the initial distribution", format!("one entry per state ({n})"), d.len()));
+    }
+    if let Some((i, d)) = d.iter().enumerate().find(|(_, d)| !(d.is_finite() && **d > 0.0)) {
+        let found = format!("{d} at state {i}");
+        return Err(Error::parameter("initial_distribution", "positive and finite everywhere", found));
+    }
+    let sum: f64 = d.iter().sum();
+    Ok(d.iter().map(|d| (d / sum).sqrt()).collect())
+}
+
+/// An invariant subspace: `A V = V S`.
+#[derive(Debug)]
+pub(super) struct Invariant {
+    /// `V`, in the leading columns.
+    pub(super) basis: Basis,
+    /// `S`, in ordered Schur form.
+    pub(super) matrix: Mat,
+    pub(super) products: usize,
+    pub(super) restarts: usize,
+}
+
+impl Invariant {
+    /// Norms of the columns of `A V - V S`.
+    pub(super) fn residuals(&mut self, op: &Operator<'_>) -> Vec<f64> {
+        let (n, m) = (op.n(), self.matrix.n_rows());
+        let (mut x, mut y) = (vec![0.0; n], vec![0.0; n]);
+        let mut out = Vec::with_capacity(m);
+        for j in 0..m {
+            self.basis.read(j, &mut x);
+            op.apply(&mut x, &mut y);
+            out.push(self.basis.rest(self.matrix.col(j), &mut y));
+        }
+        self.products += m;
+        out
+    }
+}
+
+/// Number of basis vectors between restarts: room for as many again as are wanted, so that those just
+/// below the wanted ones are kept and convergence depends on a wider gap.
+fn subspace(n_components: usize) -> usize {
+    2 * n_components + 24
+}
+
+/// The dominant invariant subspace of `op`; `first` is an eigenvector of eigenvalue 1 and norm 1 that is
+/// known beforehand and comes first.
+///
+/// Inside the pool of `run`.
+pub(super) fn dominant(
+    op: &Operator<'_>,
+    first: Option<&[f64]>,
+    params: &Params,
+    run: &Run,
+) -> Result<Invariant> {
+    let n = op.n();
+    let width = subspace(params.n_components).min(n);
+    let basis = Basis::new(n, width + 1, run.threads() > 1);
+    let mut search = Search {
+        op,
+        params,
+        run,
+        width,
+        basis,
+        s: Mat::zeros(width + 1, width),
+        known: 0,
+        locked: 0,
+        size: 0,
+        stream: 0,
+        x: vec![0.0; n],
+        y: vec![0.0; n],
+        products: 0,
+        restarts: 0,
+    };
+    if let Some(first) = first {
+        search.basis.write(0, first);
+        search.s[(0, 0)] = 1.0;
+        (search.known, search.locked, search.size) = (1, 1, 1);
+    }
+    search.converge()?;
+    while search.width < n && search.finds_more()? {}
+    Ok(search.finish())
+}
+
+struct Search<'a> {
+    op: &'a Operator<'a>,
+    params: &'a Params,
+    run: &'a Run,
+    /// Columns of the basis between restarts.
+    width: usize,
+    basis: Basis,
+    /// `S`; its row `size` is `b`.
+    s: Mat,
+    /// Leading columns that were known beforehand.
+    known: usize,
+    /// Leading columns that have converged and are left as they are.
+    locked: usize,
+    /// Columns of the basis that `S` describes.
+    size: usize,
+    /// Random vectors used.
+    stream: u64,
+    x: Vec<f64>,
+    y: Vec<f64>,
+    products: usize,
+    restarts: usize,
+}
+
+/// What the first of the columns that are not locked looks like.
+struct Next {
+    key: f64,
+    residual: f64,
+}
+
+impl Search<'_> {
+    /// Finds the wanted number of columns, or a few more.
+    fn converge(&mut self) -> Result<()> {
+        self.fresh();
+        loop {
+            self.extend()?;
+            let Some(next) = self.restart()? else { return Ok(()) };
+            if self.locked >= self.params.n_components && self.least_wanted() >= next.key {
+                return Ok(());
+            }
+            if self.restarts >= self.params.max_restarts {
+                return Err(Error::NotConverged {
+                    what: "the Schur decomposition",
+                    iterations: self.restarts,
+                    residual: next.residual,
+                    tol: self.params.tol,
+                    remedy: "ask for fewer components, or for a larger tolerance",
+                });
+            }
+        }
+    }
+
+    /// Looks for eigenvalues that one start vector can not show: further copies of multiple ones.
+    ///
+    /// A random vector, orthogonal to what was found, is followed until it is clear that it leads nowhere
+    /// better. Returns whether it did lead somewhere.
+    fn finds_more(&mut self) -> Result<bool> {
+        self.sort();
+        let wanted = self.locked;
+        let least = self.least_wanted();
+        let patience = self.restarts + 2 + self.restarts / 4;
+        self.fresh();
+        loop {
+            self.extend()?;
+            let Some(next) = self.restart()? else { return Ok(false) };
+            if self.locked > wanted {
+                let key = self.params.which.key(eigenvalue(&self.s, wanted));
+                return Ok(key > least + self.params.tol.sqrt().min(1e-8));
+            }
+            let hopeless = next.key + next.residual < least;
+            if hopeless
+                || (next.key <= least && self.restarts >= patience)
+                || self.restarts >= self.params.max_restarts + patience
+            {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Begins a new sequence with a random vector.
+    fn fresh(&mut self) {
+        self.size = self.locked;
+        (0..self.width).for_each(|j| self.s[(self.size, j)] = 0.0);
+        self.randomize();
+    }
+
+    /// A random vector as the next column of the basis, if there is room for one.
+    fn randomize(&mut self) {
+        // Of a few random vectors one is independent of fewer columns than there are rows.
+        for _ in 0..4 {
+            self.stream += 1;
+            if self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y) {
+                return;
+            }
+        }
+    }
+
+    /// Extends the basis to its full width by products with the matrix.
+    fn extend(&mut self) -> Result<()> {
+        while self.size < self.width {
+            self.basis.read(self.size, &mut self.x);
+            self.op.apply(&mut self.x, &mut self.y);
+            let (h, beta) = self.basis.orthogonalise(self.size + 1, &mut self.y);
+            self.s.col_mut(self.size)[..h.len()].copy_from_slice(&h);
+            self.s.col_mut(self.size)[h.len()..].fill(0.0);
+            self.size += 1;
+            if beta > 1e-14 && self.size < self.op.n() {
+                self.y.iter_mut().for_each(|y| *y /= beta);
+                self.basis.write(self.size, &self.y);
+                self.s[(self.size, self.size - 1)] = beta;
+            } else {
+                // The space is invariant: go on in another direction.
+                self.randomize();
+            }
+            self.products += 1;
+            self.run.tick(1)?;
+        }
+        Ok(())
+    }
+
+    /// Brings `S` to ordered Schur form, locks what has converged, and cuts the basis back.
+    ///
+    /// Returns the first column that has not converged, if there is one.
+    fn restart(&mut self) -> Result<Option<Next>> {
+        let (from, to) = (self.locked, self.width);
+        let mut active = self.s.block(from..to, from..to);
+        let mut u = real_schur(&mut active)?;
+        order(&mut active, &mut u, self.params.which, 0, to - from);
+        let beta = self.s[(to, to - 1)];
+        let coupling = self.s.block(0..from, from..to).times(&u);
+        let mut b: Vec<f64> = (0..to - from).map(|j| beta * u[(to - from - 1, j)]).collect();
+        // A tenth of the tolerance: what is cut off here adds up.
+        let mut next = None;
+        let mut converged = 0;
+        while converged < to - from {
+            let size = block_size(&active, converged);
+            let block = &mut b[converged..converged + size];
+            let residual = block.iter().map(|b| b * b).sum::<f64>().sqrt();
+            if residual > 0.1 * self.params.tol {
+                next = Some(Next { key: self.params.which.key(eigenvalue(&active, converged)), residual });
+                break;
+            }
+            block.fill(0.0);
+            converged += size;
+        }
+        self.locked += converged;
+        let mut keep = (self.params.n_components + (self.width - self.params.n_components) / 2)
+            .max(self.locked + 1 + (self.width - self.locked) / 4)
+            .min(self.width.saturating_sub(2).max(self.locked))
+            - from;
+        if keep > 0 && keep < to - from && active[(keep, keep - 1)] != 0.0 {
+            keep -= 1;
+        }
+        keep = keep.max(converged);
+        self.basis.rotate(from, &u.block(0..to - from, 0..keep));
+        self.basis.read(to, &mut self.x);
+        self.size = from + keep;
+        self.basis.write(self.size, &self.x);
+        self.s.set_block(0, from, &coupling);
+        self.s.set_block(from, from, &active);
+        (0..=to).for_each(|i| {
+            (0..to).for_each(|j| {
+                if i >= self.size || j >= self.size {
+                    self.s[(i, j)] = 0.0
+                }
+            })
+        });
+        (0..keep).for_each(|j| self.s[(self.size, from + j)] = b[j]);
+        self.restarts += 1;
+        // Too little room is left to go on.
+        Ok(if self.locked + 2 >= self.width && self.locked >= self.params.n_components { None } else { next })
+    }
+
+    /// Key of the last of the wanted columns that are locked.
+    fn least_wanted(&self) -> f64 {
+        let locked = self.s.block(0..self.locked, 0..self.locked);
+        let mut keys: Vec<f64> = eigenvalues(&locked).iter().map(|&e| self.params.which.key(e)).collect();
+        keys.sort_by(|a, b| b.total_cmp(a));
+        keys.get(self.params.n_components - 1).copied().unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// Orders the locked columns and forgets those that are not wanted.
+    fn sort(&mut self) {
+        let mut locked = self.s.block(0..self.locked, 0..self.locked);
+        let mut u = Mat::identity(self.locked);
+        order(&mut locked, &mut u, self.params.which, self.known, self.locked - self.known);
+        let mut keep = self.params.n_components.min(self.locked);
+        if keep < self.locked && locked[(keep, keep - 1)] != 0.0 {
+            keep += 1;
+        }
+        self.basis.rotate(0, &u.block(0..self.locked, 0..keep));
+        self.s = Mat::zeros(self.width + 1, self.width);
+        self.s.set_block(0, 0, &locked.block(0..keep, 0..keep));
+        self.locked = keep;
+    }
+
+    fn finish(mut self) -> Invariant {
+        self.sort();
+        let matrix = self.s.block(0..self.locked, 0..self.locked);
+        Invariant { basis: self.basis, matrix, products: self.products, restarts: self.restarts }
+    }
+}
