@@ -11,10 +11,11 @@ import pytest
 PACKAGE = Path(ferrocyte.__file__).parent
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))
 
+LINEAGE = [f"_lineage_{part}" for part in ("anndata", "index", "labels", "numpy", "reduce", "repr")]
 # Rooms from left to right; imports point left only, or stay in the room.
 ORDER = [
-    ["_errors", "_keys", "_options", "_settings", "_progress"],
-    ["_sparse", "_adata", "_core", "_container", "_results", "lineage"],
+    ["_errors", "_keys", "_options", "_settings", "_progress", "_colors"],
+    ["_sparse", "_adata", "_core", "_container", "_results", "lineage", *LINEAGE],
     ["datasets"],
     ["kernels", "models"],
     ["estimators"],
@@ -99,11 +100,15 @@ def test_nothing_is_pickled(path):
         assert module.split(".")[0] not in names, f"{path}:{line}: {module}"
 
 
+# anndata has no public way to say how a subclass of ndarray in `obsm` is written.
+PRIVATE = {("_lineage_anndata.py", "anndata._io.specs.registry")}
+
+
 def test_no_private_names_of_other_packages():
     for path in FILES:
         for module, line, _ in imports(path):
             parts = module.split(".")
-            if parts[0] not in ("ferrocyte", "__future__"):
+            if parts[0] not in ("ferrocyte", "__future__") and (path.name, module) not in PRIVATE:
                 assert not any(p.startswith("_") for p in parts), f"{path}:{line}: {module}"
 
 

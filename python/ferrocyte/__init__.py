@@ -10,18 +10,22 @@ from ferrocyte._settings import CellRankConfig, settings
 
 if TYPE_CHECKING:
     from ferrocyte import datasets, kernels, pl
+    from ferrocyte.lineage import Lineage
 
-__all__ = ["CellRankConfig", "__version__", "datasets", "kernels", "pl", "settings"]
+__all__ = ["CellRankConfig", "Lineage", "__version__", "datasets", "kernels", "pl", "settings"]
 
 # Loaded when first used: importing the package costs little more than importing anndata.
 _LAZY = ("datasets", "kernels", "pl")
+_LAZY_CLASSES = {"Lineage": "lineage"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY_CLASSES:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY_CLASSES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LAZY_CLASSES})
