@@ -42,9 +42,11 @@ html_theme = "alabaster"
 html_title = f"ferrocyte {release}"
 html_theme_options = {
     "description": "Fate mapping of single cells, on a Rust core",
-    "page_width": "1100px",
+    "page_width": "1200px",
+    "body_max_width": "960px",
     "fixed_sidebar": True,
 }
+html_static_path = ["_static"]
 html_show_sourcelink = False
 
 
