@@ -104,6 +104,15 @@ def test_reference_lists_every_public_name(page, module, hidden):
     assert set(importlib.import_module(module).__all__) - hidden <= set(listed)
 
 
+def test_reference_has_every_name_of_the_package():
+    import ferrocyte
+
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.rst")}
+    listed = set(re.findall(r"^(?:   |\.\. autoclass:: )(\w+)$", "\n".join(pages.values()), re.M))
+    for name in set(ferrocyte.__all__) - {"__version__", "settings"}:
+        assert name in pages or name in listed, name
+
+
 def test_reference_lists_every_error():
     from ferrocyte import _errors
 
