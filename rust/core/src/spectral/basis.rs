@@ -55,6 +55,15 @@ impl Basis {
         Self { n, width, parallel, tiles, partial }
     }
 
+    /// Makes room for `width` vectors in all.
+    pub(super) fn widen(&mut self, width: usize) {
+        let mut wider = Self::new(self.n, width, self.parallel);
+        for (to, from) in wider.tiles.chunks_mut(TILE * width).zip(self.tiles.chunks(TILE * self.width)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        *self = wider;
+    }
+
     /// Copies column `j` to `out`.
     pub(super) fn read(&self, j: usize, out: &mut [f64]) {
         for (tile, out) in self.tiles.chunks(TILE * self.width).zip(out.chunks_mut(TILE)) {

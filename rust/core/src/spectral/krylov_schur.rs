@@ -198,6 +198,11 @@ pub(super) fn dominant(
     Ok(search.finish())
 }
 
+/// Restarts without a newly converged vector after which the basis is made wider.
+const STALL: usize = 60;
+/// How much wider the basis may become.
+const WIDEST: usize = 8;
+
 struct Search<'a> {
     op: &'a Operator<'a>,
     params: &'a Params,
@@ -231,7 +236,14 @@ impl Search<'_> {
     /// Finds the wanted number of columns, or a few more.
     fn converge(&mut self) -> Result<()> {
         self.fresh();
+        let (mut progress, mut since) = (self.locked, self.restarts);
         loop {
+            if self.locked > progress {
+                (progress, since) = (self.locked, self.restarts);
+            } else if self.restarts - since >= STALL {
+                self.widen();
+                since = self.restarts;
+            }
             self.extend()?;
             let Some(next) = self.restart()? else { return Ok(()) };
             if self.locked >= self.params.n_components && self.least_wanted() >= next.key {
@@ -291,6 +303,19 @@ impl Search<'_> {
             if self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y) {
                 return;
             }
+        }
+    }
+
+    /// Doubles the room of the basis: where eigenvalues lie close together compared with the extent of the
+    /// spectrum, a short sequence of products tells them apart too slowly.
+    fn widen(&mut self) {
+        let largest = (WIDEST * subspace(self.params.n_components)).min(self.op.n());
+        let width = (2 * self.width).min(largest);
+        if width > self.width {
+            self.basis.widen(width + 1);
+            let mut s = Mat::zeros(width + 1, width);
+            s.set_block(0, 0, &self.s);
+            (self.s, self.width) = (s, width);
         }
     }
 

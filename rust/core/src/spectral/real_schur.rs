@@ -114,17 +114,19 @@ fn deflate(a: &mut Mat, end: usize) -> usize {
 fn sweep(a: &mut Mat, u: &mut Mat, start: usize, end: usize, exceptional: bool) {
     let n = a.n_rows();
     let (p, q) = (end - 2, end - 1);
-    let (sum, product) = if exceptional {
+    // The shifts are the eigenvalues of [[hpp, .], [., hqq]] with the product `off` of the other entries.
+    let (hpp, hqq, off) = if exceptional {
         let s = a[(q, p)].abs() + a[(p, end - 3)].abs();
-        (1.5 * s, s * s)
+        (a[(q, q)] + 0.75 * s, a[(q, q)] + 0.75 * s, -0.4375 * s * s)
     } else {
-        (a[(p, p)] + a[(q, q)], a[(p, p)] * a[(q, q)] - a[(p, q)] * a[(q, p)])
+        (a[(p, p)], a[(q, q)], a[(p, q)] * a[(q, p)])
     };
     let (h00, h10, h01, h11) =
         (a[(start, start)], a[(start + 1, start)], a[(start, start + 1)], a[(start + 1, start + 1)]);
+    // Written with differences: where all eigenvalues are close to 1, sums would cancel to nothing.
     let mut x = vec![
-        h00 * h00 + h01 * h10 - sum * h00 + product,
-        h10 * (h00 + h11 - sum),
+        (h00 - hpp) * (h00 - hqq) - off + h01 * h10,
+        h10 * ((h00 - hpp) + (h11 - hqq)),
         h10 * a[(start + 2, start + 1)],
     ];
     for k in start..end - 1 {
