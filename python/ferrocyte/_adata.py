@@ -29,7 +29,6 @@ __all__ = [
     "check_adata",
     "clusters_mask",
     "column",
-    "column_sums",
     "embedding",
     "features",
     "gene_mask",
@@ -228,12 +227,6 @@ def features(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: 
         If there is no such matrix.
     """
     return as_features(*_find(adata, key, attr, use_raw))
-
-
-def column_sums(matrix: Features) -> NDArray[Any]:
-    """Sums over cells, shape (n_genes,), in the matrix' own precision; not finite where a value is not."""
-    with np.errstate(all="ignore"):
-        return np.asarray(matrix.sum(axis=0)).ravel()
 
 
 def locate(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: bool = False) -> str:

@@ -14,7 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import FerrocyteError, FerrocyteWarning, InvalidDataError
+from ferrocyte._errors import FerrocyteWarning, InvalidDataError
 from ferrocyte._options import (
     check_count,
     check_number,
@@ -27,11 +27,14 @@ from ferrocyte._options import (
 from ferrocyte._settings import threads
 from ferrocyte.kernels._base import BidirectionalKernel, equal_params
 from ferrocyte.kernels._graph import GraphMembers, name_core_cells
-from ferrocyte.kernels.utils._models import MODELS, core_name, resolve_similarity
+from ferrocyte.kernels.utils._models import MODELS, Deterministic, core_name, resolve_similarity
 
 __all__ = ["VelocityKernel"]
 
 _logger = logging.getLogger(__name__)
+
+# Cells whose rows are compared before a matrix is reused: a look at all would cost a tenth of computing it.
+_SAMPLED = 64
 
 
 class _Inputs(NamedTuple):
@@ -39,8 +42,22 @@ class _Inputs(NamedTuple):
 
     x: Any
     v: Any
-    genes: NDArray[np.bool_] | None
-    digest: str
+    genes: NDArray[np.bool_]
+
+    @property
+    def used(self) -> NDArray[np.bool_] | None:
+        """The genes, or None for all: then rows can be read in one piece."""
+        return None if self.genes.all() else self.genes
+
+    def fingerprint(self) -> str:
+        """Of the rows of some cells, to notice that the data were replaced or changed in place."""
+        digest = hashlib.blake2b(digest_size=16)
+        rows = np.unique(np.linspace(0, self.x.shape[0] - 1, _SAMPLED).astype(int))
+        for matrix in (self.x, self.v):
+            sample = matrix[rows]
+            digest.update(np.ascontiguousarray(sample.toarray() if sp.issparse(sample) else sample).tobytes())
+        digest.update(self.genes.tobytes())
+        return digest.hexdigest()
 
 
 class VelocityKernel(GraphMembers, BidirectionalKernel):
@@ -223,7 +240,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         if sampled:
             params.update(n_samples=int(n_samples), seed=seed)
         user = None if core_name(scheme, used) is not None else scheme
-        request = {**params, "callable": user, "inputs": inputs.digest}
+        request = {**params, "callable": user, "inputs": inputs.fingerprint()}
         if self._is_cached(request):
             _logger.info("Using the matrix that was computed with these parameters")
             return self
@@ -238,14 +255,12 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
             params["seed"] = draw_seed() if seed is None else seed
         if used == "monte_carlo":
             options.update(n_samples=n_samples, seed=params["seed"])
-        run = MODELS[used](self._connectivities, inputs.x, inputs.v, genes=inputs.genes, **options)
-        try:
-            probabilities, logits = run(n_jobs=n_jobs, show_progress_bar=show_progress_bar)
-        except FerrocyteError as err:
-            raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
+        probabilities, logits, scale = self._run(
+            MODELS[used], inputs, options, n_jobs=n_jobs, show_progress_bar=show_progress_bar
+        )
         if softmax_scale is None:
-            params["softmax_scale"] = plain(run.softmax_scale)
-            _logger.info("Using `softmax_scale=%.4f`", params["softmax_scale"])
+            params["softmax_scale"] = scale
+            _logger.info("Using `softmax_scale=%.4f`", scale)
         self._store(probabilities, params, _logits=logits, _request=request)
         return self
 
@@ -277,51 +292,63 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         return model
 
     def _inputs(self) -> _Inputs:
-        """Expression and velocity, checked in one pass over each by their column sums.
-
-        A sum is finite unless a value is not (or it overflows, which the exact search tells apart). The sums
-        also tell whether the data have been changed in place since the matrix was computed.
-        """
+        """Expression and velocity where they lie; values are checked by whoever reads them all."""
         adata = self._require_adata()
         x, v = (_adata.features(adata, key, attr=self._attr) for key in (self._xkey, self._vkey))
-        names = adata.var_names if self._attr == "layers" else [f"column {j}" for j in range(v.shape[1])]
         genes = np.ones(v.shape[1], dtype=bool) if self._genes is None else self._genes
         if len(genes) != v.shape[1] or x.shape != v.shape:
             raise InvalidDataError(
                 f"Expected expression and velocity of shape ({adata.n_obs}, {len(genes)}), found {x.shape} "
-                f"and "
-                f"{v.shape}. Make the kernel anew."
+                f"and {v.shape}. Make the kernel anew."
             )
-        v_sums, x_sums = _adata.column_sums(v), _adata.column_sums(x)
-        if not np.isfinite(v_sums[genes]).all():
-            missing = _core.nan_columns(v, threads=threads()) & genes
-            if (missing == genes).all():
-                raise InvalidDataError(
-                    f"Expected at least one gene without NaN in "
-                    f"{_adata.locate(adata, self._vkey, attr=self._attr)}, found none. "
-                    "Compute velocities for more genes."
-                )
-            if missing.any():
-                warnings.warn(
-                    f"Left out {missing.sum()} of {genes.sum()} genes with NaN velocity.",
-                    FerrocyteWarning,
-                    stacklevel=3,
-                )
-                genes = genes & ~missing
-        for matrix, sums, key in ((v, v_sums, self._vkey), (x, x_sums, self._xkey)):
-            if np.isfinite(sums[genes]).all():
-                continue
+        return _Inputs(x, v, genes)
+
+    def _without_missing(self, inputs: _Inputs) -> _Inputs:
+        """The same without the genes whose velocity has a NaN; what else is not finite is an error."""
+        adata, (x, v, genes) = self._require_adata(), inputs
+        missing = _core.nan_columns(v, threads=threads()) & genes
+        where = _adata.locate(adata, self._vkey, attr=self._attr)
+        if (missing == genes).all():
+            raise InvalidDataError(
+                f"Expected at least one gene without NaN in {where}, found none. "
+                "Compute velocities for more genes."
+            )
+        genes = genes & ~missing
+        names = adata.var_names if self._attr == "layers" else [f"column {j}" for j in range(v.shape[1])]
+        for matrix, key in ((v, self._vkey), (x, self._xkey)):
             bad = _core.first_not_finite(matrix, genes, threads=threads())
             if bad is not None:
                 cell, gene = bad
                 raise InvalidDataError(
                     f"Expected finite values in {_adata.locate(adata, key, attr=self._attr)}, found NaN or "
-                    f"infinity "
-                    f"for gene {str(names[gene])!r} in cell {str(adata.obs_names[cell])!r}. Remove the gene "
-                    f"or the "
-                    "cell, or impute."
+                    f"infinity for gene {str(names[gene])!r} in cell {str(adata.obs_names[cell])!r}. Remove "
+                    "the gene or the cell, or impute."
                 )
-        digest = hashlib.blake2b(digest_size=16)
-        for part in (x_sums, v_sums, genes):
-            digest.update(part.tobytes())
-        return _Inputs(x, v, None if genes.all() else genes, digest.hexdigest())
+        if missing.any():
+            warnings.warn(
+                f"Left out {missing.sum()} of {inputs.genes.sum()} genes with NaN velocity.",
+                FerrocyteWarning,
+                stacklevel=4,
+            )
+        return _Inputs(x, v, genes)
+
+    def _run(
+        self, model: type[Deterministic], inputs: _Inputs, options: dict[str, Any], **how: Any
+    ) -> tuple[sp.csr_matrix, sp.csr_matrix, float]:
+        """Run a model on finite data.
+
+        The core finds values that are not finite while it reads them, at no cost for clean data; only then are
+        they looked for. A user's function would be handed them, so for it they are looked for first.
+        """
+        checked = core_name(options["similarity"], model.name) is None
+        if checked:
+            inputs = self._without_missing(inputs)
+        try:
+            run = model(self._connectivities, inputs.x, inputs.v, genes=inputs.used, **options)
+            return *run(**how), float(run.softmax_scale)
+        except InvalidDataError as err:
+            again = None if checked else self._without_missing(inputs)
+            if again is None or (again.genes == inputs.genes).all():
+                raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
+        run = model(self._connectivities, again.x, again.v, genes=again.used, **options)
+        return *run(**how), float(run.softmax_scale)

@@ -27,11 +27,14 @@ impl Default for Run {
 }
 
 impl Run {
+    /// More threads than this are not started, whatever is asked for; the result is the same.
+    pub const MAX_THREADS: usize = 256;
+
     /// A job on `threads` threads; 0 counts as 1.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self {
-            threads: threads.max(1),
+            threads: threads.clamp(1, Self::MAX_THREADS),
             cancelled: AtomicBool::new(false),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),

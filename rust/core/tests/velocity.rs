@@ -258,6 +258,14 @@ fn values_that_are_not_finite_are_found_in_passing() {
                     deterministic::transitions(&inputs, similarity, Direction::Forward, Some(1.0), &run);
                 let Err(Error::NotFinite { what: found, .. }) = out else { panic!("{similarity:?} {bad}") };
                 assert_eq!(found, what);
+                let spread = stochastic::transitions(&inputs, similarity, Some(1.0), &run).map(|_| ());
+                let drawn = monte_carlo::transitions(&inputs, similarity, Some(1.0), 4, 0, &run).map(|_| ());
+                for out in [spread, drawn] {
+                    let Err(Error::NotFinite { what: found, .. }) = out else {
+                        panic!("{similarity:?} {bad}")
+                    };
+                    assert!(found.starts_with(what));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use pulp::Simd;
 use super::logits::prepare;
 use super::Similarity;
 use crate::csr::Csr;
+use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::simd;
 
@@ -52,9 +53,15 @@ pub(super) fn neighborhood<'g>(graph: &'g Csr<'_>, i: usize) -> impl Iterator<It
     cols.iter().map(|&j| j as usize).chain(own)
 }
 
-/// Mean and (population) variance of the rows of `panel`, gene by gene.
+/// Mean and (population) variance of the velocities in `panel`, those around cell `i`, gene by gene.
 #[inline(always)]
-pub(super) fn mean_and_variance(panel: &Panel, mean: &mut [f64], variance: &mut [f64]) {
+pub(super) fn mean_and_variance<S: Simd>(
+    simd: S,
+    panel: &Panel,
+    mean: &mut [f64],
+    variance: &mut [f64],
+    i: usize,
+) -> Result<()> {
     let share = 1.0 / panel.rows().len() as f64;
     mean.fill(0.0);
     for row in panel.rows() {
@@ -74,10 +81,15 @@ pub(super) fn mean_and_variance(panel: &Panel, mean: &mut [f64], variance: &mut 
     for s in variance.iter_mut() {
         *s *= share;
     }
+    // A value that is not finite makes the mean not finite, and with it the variance.
+    if !simd::sum(simd, variance).is_finite() {
+        return Err(Error::NotFinite { what: "the velocity in the neighborhood".into(), row: i });
+    }
+    Ok(())
 }
 
 /// Turns rows `x_j` into directions: displacements from `origin`, centered for the correlation and of
-/// length 1 unless the similarity is the dot product. Says which rows have no direction.
+/// length 1 unless the similarity is the dot product. Says which rows have no direction; `i` is the cell.
 #[inline(always)]
 pub(super) fn directions<S: Simd>(
     simd: S,
@@ -85,7 +97,8 @@ pub(super) fn directions<S: Simd>(
     origin: &[f64],
     similarity: Similarity,
     undefined: &mut Vec<bool>,
-) {
+    i: usize,
+) -> Result<()> {
     undefined.clear();
     for row in panel.rows_mut() {
         let mut size = 0.0_f64;
@@ -95,7 +108,10 @@ pub(super) fn directions<S: Simd>(
         }
         let n = row.len() as f64;
         let mut norm = prepare(simd, row, similarity);
-        // See `Cell::logit`: what is left of a constant displacement is only round-off.
+        if !norm.is_finite() {
+            return Err(Error::NotFinite { what: "the expression in the neighborhood".into(), row: i });
+        }
+        // See `logits::from_displacement`: what is left of a constant displacement is only round-off.
         if similarity == Similarity::Correlation && norm * norm <= n * (4.0 * f64::EPSILON * size).powi(2) {
             norm = 0.0;
         }
@@ -107,4 +123,5 @@ pub(super) fn directions<S: Simd>(
             }
         }
     }
+    Ok(())
 }

@@ -22,6 +22,7 @@ pub fn transitions(
     run: &Run,
 ) -> Result<Transitions> {
     check_scale(softmax_scale)?;
+    run.expect_steps(inputs.graph.n_rows()); // for the softmax; the logits announce themselves
     let logits = logits_of_edges(inputs, similarity, direction, run)?;
     let scale = softmax_scale.unwrap_or_else(|| softmax::default_scale(&logits));
     from_logits(inputs.graph, logits, scale, run)

@@ -42,7 +42,7 @@ pub fn transitions(
     per_cell(inputs, scale, run, Scratch::default, |scratch, i| {
         let mut rng = rng.clone();
         rng.set_stream(i as u64);
-        simd::dispatch(Cell { inputs, similarity, scale, n_samples, rng, i, scratch });
+        simd::dispatch(Cell { inputs, similarity, scale, n_samples, rng, i, run, scratch })
     })
 }
 
@@ -80,27 +80,28 @@ struct Cell<'b> {
     n_samples: usize,
     rng: ChaCha8Rng,
     i: usize,
+    run: &'b Run,
     scratch: &'b mut Scratch,
 }
 
 impl WithSimd for Cell<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { inputs, similarity, scale, n_samples, mut rng, i, scratch: s } = self;
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
+        let Self { inputs, similarity, scale, n_samples, mut rng, i, run, scratch: s } = self;
         let genes = inputs.x.width();
         for buffer in [&mut s.origin, &mut s.mean, &mut s.deviation, &mut s.sample] {
             buffer.resize(genes, 0.0);
         }
         s.panel.load(inputs.v, neighborhood(inputs.graph, i));
-        mean_and_variance(&s.panel, &mut s.mean, &mut s.deviation);
+        mean_and_variance(simd, &s.panel, &mut s.mean, &mut s.deviation, i)?;
         for w in &mut s.deviation {
             *w = w.sqrt();
         }
         s.panel.load(inputs.x, inputs.graph.cols(i).iter().map(|&j| j as usize));
         inputs.x.copy_row(i, &mut s.origin);
-        directions(simd, &mut s.panel, &s.origin, similarity, &mut s.undefined);
+        directions(simd, &mut s.panel, &s.origin, similarity, &mut s.undefined, i)?;
         if similarity == Similarity::Correlation {
             center(simd, &mut s.mean);
         }
@@ -116,6 +117,7 @@ impl WithSimd for Cell<'_> {
             sums.resize(k, 0.0);
         }
         for pair in 0..n_samples.div_ceil(2) {
+            run.tick(0)?; // many samples take long for a single cell
             for (e, &deviation) in s.sample.iter_mut().zip(&s.deviation) {
                 let normal: f64 = StandardNormal.sample(&mut rng);
                 *e = deviation * normal;
@@ -149,6 +151,7 @@ impl WithSimd for Cell<'_> {
             s.probabilities[j] /= total;
             s.logits[j] /= n_samples as f64;
         }
+        Ok(())
     }
 }
 

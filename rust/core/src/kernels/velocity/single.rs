@@ -190,8 +190,7 @@ pub fn moments(graph: &Graph<'_>, v: &Features<'_>, run: &Run) -> Result<(Vec<f6
         || (Panel::default(), vec![0.0; genes], vec![0.0; genes]),
         |(panel, mean, variance), range| {
             panel.load(v, neighborhood(graph, range.start));
-            mean_and_variance(panel, mean, variance);
-            Ok(())
+            simd::dispatch(Moments { panel, mean, variance, i: range.start })
         },
         |(_, m, w), range| {
             mean[range.start * genes..range.end * genes].copy_from_slice(m);
@@ -199,4 +198,20 @@ pub fn moments(graph: &Graph<'_>, v: &Features<'_>, run: &Run) -> Result<(Vec<f6
         },
     )?;
     Ok((mean, variance))
+}
+
+struct Moments<'b> {
+    panel: &'b Panel,
+    mean: &'b mut [f64],
+    variance: &'b mut [f64],
+    i: usize,
+}
+
+impl WithSimd for Moments<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
+        mean_and_variance(simd, self.panel, self.mean, self.variance, self.i)
+    }
 }

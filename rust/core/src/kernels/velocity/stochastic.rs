@@ -38,7 +38,7 @@ pub fn transitions(
         None => deterministic::default_scale(inputs, similarity, Direction::Forward, run)?,
     };
     per_cell(inputs, scale, run, Scratch::default, |scratch, i| {
-        simd::dispatch(Cell { inputs, similarity, scale, i, scratch });
+        simd::dispatch(Cell { inputs, similarity, scale, i, scratch })
     })
 }
 
@@ -54,7 +54,7 @@ pub(super) fn per_cell<T: Answer + Send>(
     scale: f64,
     run: &Run,
     init: impl Fn() -> T + Send + Sync,
-    work: impl Fn(&mut T, usize) + Send + Sync,
+    work: impl Fn(&mut T, usize) -> Result<()> + Send + Sync,
 ) -> Result<Transitions> {
     let graph = inputs.graph;
     let n = graph.n_rows();
@@ -65,10 +65,7 @@ pub(super) fn per_cell<T: Answer + Send>(
         n,
         1,
         init,
-        |scratch, range| {
-            work(scratch, order[range.start] as usize);
-            Ok(())
-        },
+        |scratch, range| work(scratch, order[range.start] as usize),
         |scratch, range| {
             let row = graph.range(order[range.start] as usize);
             probabilities[row.clone()].copy_from_slice(scratch.probabilities());
@@ -114,10 +111,10 @@ struct Cell<'b> {
 }
 
 impl WithSimd for Cell<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Self { inputs, similarity, scale, i, scratch } = self;
         let Scratch {
             panel,
@@ -136,10 +133,10 @@ impl WithSimd for Cell<'_> {
             buffer.resize(genes, 0.0);
         }
         panel.load(inputs.v, neighborhood(inputs.graph, i));
-        mean_and_variance(panel, mean, variance);
+        mean_and_variance(simd, panel, mean, variance, i)?;
         panel.load(inputs.x, inputs.graph.cols(i).iter().map(|&j| j as usize));
         inputs.x.copy_row(i, origin);
-        directions(simd, panel, origin, similarity, undefined);
+        directions(simd, panel, origin, similarity, undefined, i)?;
 
         // Logits at the mean velocity; from here on `mean` is the unit vector u of the (centered) mean.
         let norm = prepare(simd, mean, similarity);
@@ -168,6 +165,7 @@ impl WithSimd for Cell<'_> {
                 *l = 0.0;
             }
         }
+        Ok(())
     }
 }
 
