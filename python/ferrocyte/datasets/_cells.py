@@ -71,7 +71,7 @@ def make_block(design: Design, block: int, n_cells: int) -> dict[str, np.ndarray
 
     unspliced, spliced = genes.abundances(paths.unspliced), genes.abundances(paths.spliced)
     size = np.exp(rng.normal(0.0, SIZE_SD, BLOCK))
-    out = {
+    out: dict[str, np.ndarray | sp.csr_matrix] = {
         "unspliced": _counts(rng, unspliced, size, design.dispersion, n_cells),
         "spliced": _counts(rng, spliced, size, design.dispersion, n_cells),
     }

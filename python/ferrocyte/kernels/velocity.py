@@ -55,7 +55,7 @@ class _Inputs(NamedTuple):
         rows = np.unique(np.linspace(0, self.x.shape[0] - 1, _SAMPLED).astype(int))
         for matrix in (self.x, self.v):
             sample = matrix[rows]
-            digest.update(np.ascontiguousarray(sample.toarray() if sp.issparse(sample) else sample).tobytes())
+            digest.update(np.ascontiguousarray(sample if isinstance(sample, np.ndarray) else sample.toarray()).tobytes())
         digest.update(self.genes.tobytes())
         return digest.hexdigest()
 
@@ -344,11 +344,17 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         if checked:
             inputs = self._without_missing(inputs)
         try:
-            run = model(self._connectivities, inputs.x, inputs.v, genes=inputs.used, **options)
-            return *run(**how), float(run.softmax_scale)
+            return self._run_once(model, inputs, options, **how)
         except InvalidDataError as err:
             again = None if checked else self._without_missing(inputs)
             if again is None or (again.genes == inputs.genes).all():
                 raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
-        run = model(self._connectivities, again.x, again.v, genes=again.used, **options)
-        return *run(**how), float(run.softmax_scale)
+        return self._run_once(model, again, options, **how)
+
+    def _run_once(
+        self, model: type[Deterministic], inputs: _Inputs, options: dict[str, Any], **how: Any
+    ) -> tuple[sp.csr_matrix, sp.csr_matrix, float]:
+        run = model(self._connectivities, inputs.x, inputs.v, genes=inputs.used, **options)
+        probabilities, logits = run(**how)
+        assert run.softmax_scale is not None  # estimated by the call, where it was not given
+        return probabilities, logits, float(run.softmax_scale)

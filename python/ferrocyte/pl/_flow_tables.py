@@ -113,7 +113,7 @@ def time_categories(obs: pd.DataFrame, time_key: str) -> pd.Categorical:
 
 
 def compute_flow(
-    transition_matrix: sp.spmatrix | sp.sparray | NDArray[np.float64],
+    transition_matrix: sp.csr_matrix | sp.csr_array | NDArray[np.float64],
     obs: pd.DataFrame,
     cluster: Any,
     cluster_key: str,

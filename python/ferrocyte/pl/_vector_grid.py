@@ -236,7 +236,7 @@ def _average(
     if width == 0 or n_neighbors is not None:
         k = 1 if width == 0 or n_neighbors is None else min(n_neighbors, tree.n)
         # Cells as far as the last neighbour all count: which of them comes first is chance.
-        furthest = tree.query(points, k=[k])[0].ravel() * (1 + 1e-9)
+        furthest = np.ravel(tree.query(points, k=[k])[0]) * (1 + 1e-9)
 
     grid = cKDTree(points)
     sums = np.zeros((len(points), 3))
