@@ -79,9 +79,8 @@ def values_of(value: Any, key: str) -> NDArray[Any]:
     """
     if isinstance(value, pd.DataFrame):
         value = value.to_numpy()
-    elif sp.issparse(value):
-        value = value.toarray()
-    array = np.asarray(value)
+    dense: Any = value.toarray() if sp.issparse(value) else value
+    array = np.asarray(dense)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise InvalidDataError(
             f"Expected `adata.obsm[{key!r}]` to be a matrix of numbers, cells x lineages; found "
@@ -94,7 +93,7 @@ def annotate(
     adata: AnnData, value: Any, n: int, key: str, named_in: Iterable[str]
 ) -> tuple[list[str], list[str]]:
     """Names and colours of `n` stored lineages; defaults, with a warning, for what is not known."""
-    columns = list(named_in)
+    columns, known = list(named_in), True
     if isinstance(value, pd.DataFrame):
         names = [str(c) for c in value.columns]
         column = next((c for c in columns if _categories(adata, c) == names), columns[0])
@@ -104,8 +103,11 @@ def annotate(
         names = _categories(adata, column) if found is not None else [str(i) for i in range(n)]
         if found is None:
             places = " or ".join(f"`adata.obs[{c!r}]`" for c in columns)
-            _warn(f"Unable to find {n} lineage names for `adata.obsm[{key!r}]` in {places}. They are called "
-                  f"'0' to '{n - 1}'; set `.names` to change that.")  # fmt: skip
+            known = False
+            _warn(
+                f"Unable to find {n} lineage names for `adata.obsm[{key!r}]` in {places}. They are called "
+                f"'0' to '{n - 1}'; set `.names` and `.colors` to change that."
+            )
     place = _keys.colors(column)
     try:
         given = [str(c) for c in np.atleast_1d(np.asarray(adata.uns[place], dtype=object))]
@@ -113,7 +115,8 @@ def annotate(
     except (KeyError, InvalidDataError):
         colors = None
     if colors is None:
-        _warn(f"Unable to find {n} colors in `adata.uns[{place!r}]`. Default colors are used.")
+        if known:
+            _warn(f"Unable to find {n} colors in `adata.uns[{place!r}]`. Default colors are used.")
         colors = default_colors(n)
     return names, colors
 

@@ -21,8 +21,8 @@ from ferrocyte._lineage_labels import Labels
 __all__ = ["call", "reduced", "unwrap"]
 
 _REDUCE = frozenset({
-    "all", "any", "amax", "amin", "argmax", "argmin", "average", "count_nonzero", "max", "mean", "median", "min",
-    "percentile", "prod", "ptp", "quantile", "std", "sum", "trapezoid", "var",
+    "all", "any", "amax", "amin", "argmax", "argmin", "average", "count_nonzero", "max", "mean", "median",
+    "min", "percentile", "prod", "ptp", "quantile", "std", "sum", "trapezoid", "var",
     "nanargmax", "nanargmin", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod",
     "nanquantile", "nanstd", "nansum", "nanvar",
     "norm", "vector_norm",

@@ -257,14 +257,16 @@ class Lineage(np.ndarray):
         )
         return result.T if self._transposed else result
 
+    # A single value has two dimensions here and is a number all the same; else numpy's own errors.
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self.item() if self.size == 1 else self.X)
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self.item() if self.size == 1 else self.X)
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self.item() if self.size == 1 else self.X)
 
     # numpy ----------------------------------------------------------------------------------------------
 
@@ -283,22 +285,18 @@ class Lineage(np.ndarray):
         return Lineage._make(result, labels.names, labels.colors, source._transposed)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        given = [x for x in inputs if isinstance(x, Lineage)]
+        operands = [x for x in inputs if isinstance(x, Lineage)]
         result = getattr(ufunc, method)(
             *_lineage_numpy.unwrap(inputs, Lineage), **_lineage_numpy.unwrap(kwargs, Lineage)
         )
-        out = kwargs.get("out")
-        if out is not None:
-            return (
-                out
-                if isinstance(out, tuple) and len(out) > 1
-                else (out[0] if isinstance(out, tuple) else out)
-            )
-        if method != "__call__" or ufunc.signature is not None or result is NotImplemented:
-            return result
-        if isinstance(result, tuple):
-            return tuple(_like(given, r) for r in result)
-        return _like(given, result)
+        elementwise = method == "__call__" and ufunc.signature is None
+        results = result if isinstance(result, tuple) else (result,)
+        outputs = kwargs.get("out") or (None,) * len(results)
+        final = tuple(
+            o if o is not None else (_like(operands, r) if elementwise else r)
+            for r, o in zip(results, outputs, strict=True)
+        )
+        return final if isinstance(result, tuple) else final[0]
 
     sum = _named(np.sum)
     mean = _named(np.mean)

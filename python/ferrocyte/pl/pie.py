@@ -124,6 +124,7 @@ def plot_pie(
         "colors": values["color"].tolist(),
         "labels": values.index.tolist() if on_data else None,
         "autopct": lambda percent: f"{percent / 100 * total:.4f}",
+        "pctdistance": 0.75,  # where a narrow slice is wide enough for its number
         "startangle": 90,
         "counterclock": False,
         "wedgeprops": {"edgecolor": "white", "linewidth": 1},
