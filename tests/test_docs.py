@@ -87,10 +87,11 @@ def test_files_that_are_named_exist(page):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("```python\n1 / 0\n```\n", r'page\.md", line 2, in <module>\n.*\n?ZeroDivisionError'),
+        ("```python\n1 / 0\n```\n", r'page\.md", line 2, in <module>\n(?:.*\n)*ZeroDivisionError'),
         ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "expected"),
         ("```python\na = 1\n```\n\nwords\n\n```python\nassert a == 2\n```\n", "AssertionError"),
     ],
+    ids=["error", "output", "names"],
 )
 def test_the_runner_sees_what_is_wrong(text, says, tmp_path):
     page = tmp_path / "page.md"
