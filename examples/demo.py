@@ -16,11 +16,10 @@ import matplotlib
 
 matplotlib.use("Agg")  # figures go to files; no display is needed
 
+import ferrocyte as fc
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-
-import ferrocyte as fc
 
 
 def dentate_gyrus(out: Path) -> list[str]:
@@ -31,7 +30,9 @@ def dentate_gyrus(out: Path) -> list[str]:
     combined = 0.8 * vk + 0.2 * ck
     combined.compute_transition_matrix()
     combined.write_to_adata()
-    combined.plot_projection(basis="umap", color="clusters", save=out / "dentate_velocity_stream.png", show=False)
+    combined.plot_projection(
+        basis="umap", color="clusters", save=out / "dentate_velocity_stream.png", show=False
+    )
     combined.plot_random_walks(
         n_sims=30,
         max_iter=60,
@@ -79,14 +80,15 @@ def bone_marrow(out: Path) -> list[str]:
     )
     cyto.plot_projection(basis="umap", color="leiden", save=out / "marrow_cytotrace_stream.png", show=False)
     plt.close("all")
-    agreement = np.corrcoef(
-        adata.obs["palantir_pseudotime"].rank(), adata.obs["ct_pseudotime"].rank()
-    )[0, 1]
+    agreement = np.corrcoef(adata.obs["palantir_pseudotime"].rank(), adata.obs["ct_pseudotime"].rank())[0, 1]
     walks = fc.kernels.utils.RandomWalk(
         adata, pk.transition_matrix, start_ixs={"palantir_pseudotime": [0.0, 0.05]}
     ).simulate_many(n_sims=1000, max_iter=200, seed=0, show_progress_bar=False)
     time_gained = np.mean(
-        [adata.obs["palantir_pseudotime"].iloc[w[-1]] - adata.obs["palantir_pseudotime"].iloc[w[0]] for w in walks]
+        [
+            adata.obs["palantir_pseudotime"].iloc[w[-1]] - adata.obs["palantir_pseudotime"].iloc[w[0]]
+            for w in walks
+        ]
     )
     return [
         "## Bone marrow: pseudotime",

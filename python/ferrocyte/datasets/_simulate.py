@@ -243,7 +243,9 @@ def _blocks(design: Design, n_cells: int, show_progress_bar: bool) -> Iterator[t
 def _stack(blocks: list[sp.csr_matrix], n_genes: int) -> sp.csr_matrix:
     """Join blocks of rows, letting go of each as soon as it is copied."""
     n_rows, nnz = sum(b.shape[0] for b in blocks), sum(b.nnz for b in blocks)
-    index_type: type[np.int32 | np.int64] = np.int32 if max(nnz, n_genes) <= np.iinfo(np.int32).max else np.int64
+    index_type: type[np.int32 | np.int64] = (
+        np.int32 if max(nnz, n_genes) <= np.iinfo(np.int32).max else np.int64
+    )
     data, indices = np.empty(nnz, dtype=np.float32), np.empty(nnz, dtype=index_type)
     indptr = np.zeros(n_rows + 1, dtype=index_type)
     row = at = 0

@@ -55,7 +55,9 @@ class _Inputs(NamedTuple):
         rows = np.unique(np.linspace(0, self.x.shape[0] - 1, _SAMPLED).astype(int))
         for matrix in (self.x, self.v):
             sample = matrix[rows]
-            digest.update(np.ascontiguousarray(sample if isinstance(sample, np.ndarray) else sample.toarray()).tobytes())
+            digest.update(
+                np.ascontiguousarray(sample if isinstance(sample, np.ndarray) else sample.toarray()).tobytes()
+            )
         digest.update(self.genes.tobytes())
         return digest.hexdigest()
 
@@ -337,8 +339,8 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
     ) -> tuple[sp.csr_matrix, sp.csr_matrix, float]:
         """Run a model on finite data.
 
-        The core finds values that are not finite while it reads them, at no cost for clean data; only then are
-        they looked for. A user's function would be handed them, so for it they are looked for first.
+        The core finds values that are not finite while it reads them, at no cost for clean data; only then
+        are they looked for. A user's function would be handed them, so for it they are looked for first.
         """
         checked = core_name(options["similarity"], model.name) is None
         if checked:
@@ -348,7 +350,9 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         except InvalidDataError as err:
             again = None if checked else self._without_missing(inputs)
             if again is None or (again.genes == inputs.genes).all():
-                raise name_core_cells(err, self.adata, "Check expression and velocity of these cells.") from err
+                raise name_core_cells(
+                    err, self.adata, "Check expression and velocity of these cells."
+                ) from err
         return self._run_once(model, again, options, **how)
 
     def _run_once(
