@@ -329,6 +329,15 @@ def test_a_mask_of_values_gives_plain_values(x, plain):
     assert_array_equal(picked, plain[plain > 0.3])
 
 
+def test_open_meshes(x, plain):
+    check(x[np.ix_([2, 0], [1, 2])], plain[[2, 0]][:, [1, 2]], ["b", "c"])
+    check(x[np.ix_(MASK, [1])], plain[MASK][:, [1]], ["b"])
+    turned = x.T[np.ix_([1, 2], [2, 0])]
+    assert_array_equal(turned.X, plain[[2, 0]][:, [1, 2]].T)
+    square = Lineage(plain[:3], names=NAMES)
+    check(square[np.ix_([0, 1, 2], [2, 1, 0])], plain[:3, ::-1], ["c", "b", "a"])
+
+
 def test_slices_share_memory(x):
     assert np.shares_memory(x[1:3], x)
     assert np.shares_memory(x[1:3, :], x)
@@ -461,7 +470,7 @@ def test_transposed_indices_swap(x, plain):
         (x.T["a", 0], plain[:1, :1], ["a"]),
         (x.T[["b", "a"], MASK], plain[MASK][:, [1, 0]].T, ["b", "a"]),
         (x.T[["b", "a"]], plain[:, [1, 0]].T, ["b", "a"]),
-        (x.T["b", "a"], plain[:, [1, 0]].T, ["b", "a"]),
+        (x.T["b", "a"], plain[:, [0, 1]].T, ["a", "b"]),
         (x.T[:, [3, 1]], plain[[3, 1]].T, NAMES),
         (x.T[0], plain[:, [0]].T, ["a"]),
         (x.T[-1, -1], plain[-1:, -1:], ["c"]),
@@ -627,6 +636,19 @@ def test_anndata_can_be_subset(adata, plain, which):
 
 def test_genes_of_anndata_can_be_subset(adata, plain):
     check(adata[:, :1].copy().obsm["lineages_fwd"], plain, NAMES)
+
+
+def test_layers_of_anndata_can_be_subset(adata):
+    adata.layers["x"] = Lineage(np.arange(12.0).reshape(6, 2), names=["0", "1"])
+    check(adata[:3, ["1"]].copy().layers["x"], [[1.0], [3.0], [5.0]], ["1"])
+    check(adata[[4, 0], ["1", "0"]].copy().layers["x"], [[9.0, 8.0], [1.0, 0.0]], ["1", "0"])
+
+
+def test_anndata_makes_tables_of_it(adata, plain, tmp_path):
+    table = adata.obsm.to_df()
+    assert_array_equal(table.to_numpy(), plain)
+    adata.write_csvs(tmp_path / "csv")
+    assert_allclose(pd.read_csv(tmp_path / "csv" / "obsm.csv").to_numpy(), plain)
 
 
 def test_anndata_can_be_joined(adata, plain):

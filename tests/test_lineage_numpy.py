@@ -418,9 +418,12 @@ def test_iteration_gives_cells_then_lineages(x, plain):
     rows = list(x)
     assert [r.shape for r in rows] == [(1, 3)] * 6
     assert_array_equal(np.vstack(rows), plain)
-    columns = list(x.T)
-    assert [c.names.tolist() for c in columns] == [["a"], ["b"], ["c"]]
-    assert_array_equal(np.vstack(columns), plain.T)
+    assert all(type(r) is Lineage for r in rows)
+    for column, values in zip(x.T, plain.T, strict=True):
+        assert column.shape == (6,)
+        assert_array_equal(column, values)
+        assert type(column + 1) is type(np.sort(column)) is np.ndarray
+        assert column.sum() == values.sum()
 
 
 def test_astype(x, plain):

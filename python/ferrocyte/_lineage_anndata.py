@@ -77,10 +77,12 @@ def values_of(value: Any, key: str) -> NDArray[Any]:
     InvalidDataError
         If they are not two-dimensional numbers.
     """
+    matrix: Any = value
     if isinstance(value, pd.DataFrame):
-        value = value.to_numpy()
-    dense: Any = value.toarray() if sp.issparse(value) else value
-    array = np.asarray(dense)
+        matrix = value.to_numpy()
+    elif sp.issparse(value):
+        matrix = matrix.toarray()
+    array = np.asarray(matrix)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise InvalidDataError(
             f"Expected `adata.obsm[{key!r}]` to be a matrix of numbers, cells x lineages; found "

@@ -92,8 +92,8 @@ def _split(key: Any, transposed: bool) -> tuple[Any, Any]:
                 f"Cells have no names here, found {key[1]!r} in their place. After `.T` lineages come first: "
                 "x.T['a', :]."
             )
-        # names side by side are lineages
-        key = (list(key) if len(key) == 2 else key[0]) if key else None
+        # Names side by side are lineages; turned, these swap as any other two keys do.
+        key = (list(key[::-1] if transposed else key) if len(key) == 2 else key[0]) if key else None
     if transposed:
         return None, key
     return (None, key) if _has_names(key) else (key, None)
@@ -122,9 +122,13 @@ def _rows(key: Any, n: int) -> tuple[Rows, bool]:
             f"Cells have no names here, found {key!r} in their place. Lineages come second: x[:, ['a', 'b']]."
         )
     ixs = np.asarray(key)
-    if ixs.ndim == 2 and ixs.shape[1] == 1 and ixs.dtype == bool:
-        ixs = ixs[:, 0]  # x["a"] > 0.5 is a column
-    return _positions(ixs, n, 0), ixs.ndim == 1 and ixs.dtype != bool
+    return _positions(_line(key), n, 0), ixs.ndim == 1 and ixs.dtype != bool
+
+
+def _line(key: Any) -> NDArray[Any]:
+    """One row or column of positions as a list of them: ``x["a"] > 0.5``, what `numpy.ix_` makes."""
+    ixs = np.asarray(key)
+    return ixs.ravel() if isinstance(key, np.ndarray) and ixs.ndim == 2 and 1 in ixs.shape else ixs
 
 
 def _columns(key: Any, names: Sequence[str]) -> Columns:
@@ -133,6 +137,8 @@ def _columns(key: Any, names: Sequence[str]) -> Columns:
         return Columns([[i] for i in range(n)], False)
     if isinstance(key, slice):
         return Columns([[i] for i in range(n)[key]], False)
+    if isinstance(key, np.ndarray):
+        key = _line(key)
     if isinstance(key, str) or not _is_sequence(key):
         key = [key]
     items = list(key)

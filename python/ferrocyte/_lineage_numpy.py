@@ -37,11 +37,11 @@ _MOVE = frozenset({"flip", "roll"})
 _SHORT = {"amax": "max", "amin": "min"}
 
 
-def unwrap(value: Any, cls: type) -> Any:
+def unwrap(value: Any, cls: type | tuple[type, ...]) -> Any:
     """The same, with each `cls` in it, also in lists, tuples and dicts, as the plain array it is."""
     if isinstance(value, cls):
         return np.asarray(value)
-    if isinstance(value, list | tuple) and any(isinstance(v, list | tuple | dict | cls) for v in value):
+    if isinstance(value, list | tuple) and any(isinstance(v, (list, tuple, dict, cls)) for v in value):
         inner = [unwrap(v, cls) for v in value]
         if isinstance(value, list):
             return inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -77,7 +77,8 @@ class Lineage(np.ndarray):
     lineages come first.
 
     Arithmetic and comparisons keep names and colours of the first operand. Functions such as `np.sum` keep
-    two dimensions and name what they reduced. Every other numpy function gives a plain array.
+    two dimensions and name what they reduced. Every other numpy function gives a plain array. For a column of
+    a table, which has one dimension, take ``x["a"].X[:, 0]``.
 
     Examples
     --------
@@ -256,6 +257,15 @@ class Lineage(np.ndarray):
             [self.colors[g[0]] if len(g) == 1 else mean_color(self.colors[g]) for g in groups],
         )
         return result.T if self._transposed else result
+
+    def __iter__(self) -> Iterator[Any]:
+        """Cells, each a Lineage; transposed, the values of each lineage in one dimension.
+
+        The latter is how others make a table of an array, column by column.
+        """
+        if self._transposed:
+            return (np.ndarray.view(row, _Values) for row in self.X)
+        return (self[i] for i in range(len(self)))
 
     # A single value has two dimensions here and is a number all the same; else numpy's own errors.
 
@@ -616,6 +626,25 @@ class Lineage(np.ndarray):
         if len(groups) == 1:
             result = Lineage._make(np.ones_like(values), reference.names, reference.colors)
         return (result, weights) if return_weights else result
+
+
+class _Values(np.ndarray):
+    """The values of one lineage.
+
+    An array like any other; but numpy asks what is in a sequence whose call it is to handle, and in a
+    transposed Lineage it finds these.
+    """
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Any, kwargs: Any
+    ) -> Any:
+        plain = (Lineage, _Values)
+        return func(*_lineage_numpy.unwrap(args, plain), **_lineage_numpy.unwrap(kwargs, plain))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(
+            *_lineage_numpy.unwrap(inputs, _Values), **_lineage_numpy.unwrap(kwargs, _Values)
+        )
 
 
 class LineageView(Lineage):
