@@ -11,6 +11,7 @@ pub mod algebra;
 pub mod csr;
 pub mod error;
 pub mod features;
+pub mod gpcca;
 mod in_order;
 pub mod kernels;
 pub mod order;

@@ -5,6 +5,7 @@
 mod algebra;
 mod array;
 mod error;
+mod gpcca;
 mod kernels;
 mod matrix;
 mod pseudotime;
@@ -25,6 +26,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     walk::register(module)?;
     scores::register(module)?;
     spectral::register(module)?;
+    gpcca::register(module)?;
     velocity::register(module)?;
     kernels::register(module)
 }

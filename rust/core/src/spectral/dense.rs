@@ -150,6 +150,42 @@ impl Mat {
         Some(out)
     }
 
+    /// The inverse, by Gauss-Jordan elimination with row pivoting; `None` if a pivot is 0.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Self> {
+        let n = self.n_rows;
+        // Row after row in memory: the transpose is inverted.
+        let (mut a, mut out) = (self.transpose(), Self::identity(n));
+        for k in 0..n {
+            let largest = |p: usize, i: usize| if a.col(i)[k].abs() > a.col(p)[k].abs() { i } else { p };
+            let p = (k..n).fold(k, largest);
+            let pivot = a.col(p)[k];
+            if pivot == 0.0 || !pivot.is_finite() {
+                return None;
+            }
+            for m in [&mut a, &mut out] {
+                (0..n).for_each(|row| m.data.swap(k * n + row, p * n + row));
+                m.col_mut(k).iter_mut().for_each(|x| *x /= pivot);
+            }
+            for i in (0..n).filter(|&i| i != k) {
+                let factor = a.col(i)[k];
+                if factor == 0.0 {
+                    continue;
+                }
+                for m in [&mut a, &mut out] {
+                    let (low, high) = m.data.split_at_mut(i.max(k) * n);
+                    let (target, source) = if i > k {
+                        (&mut high[..n], &low[k * n..(k + 1) * n])
+                    } else {
+                        (&mut low[i * n..(i + 1) * n], &high[..n])
+                    };
+                    target.iter_mut().zip(source).for_each(|(x, y)| *x -= factor * y);
+                }
+            }
+        }
+        Some(out.transpose())
+    }
+
     fn swap_rows(&mut self, a: usize, b: usize) {
         if a != b {
             (0..self.n_cols).for_each(|j| self.col_mut(j).swap(a, b));
@@ -183,5 +219,12 @@ mod tests {
         let expected = Mat::from_fn(2, 2, |i, j| [[1.0, 0.6], [3.0, -0.2]][i][j]);
         assert!((0..2).all(|j| (0..2).all(|i| (x[(i, j)] - expected[(i, j)]).abs() < 1e-15)));
         assert_eq!(Mat::zeros(2, 2).solve(&b), None);
+        let inverse = a.inverse().unwrap();
+        let product = a.times(&inverse);
+        assert!(Mat::from_fn(2, 2, |i, j| product[(i, j)] - f64::from(u8::from(i == j))).norm() < 1e-15);
+        // No zero pivot is met when rows are exchanged.
+        let swap = Mat::from_fn(2, 2, |i, j| f64::from(u8::from(i != j)));
+        assert_eq!(swap.inverse().unwrap(), swap);
+        assert_eq!(Mat::zeros(2, 2).inverse(), None);
     }
 }
