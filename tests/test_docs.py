@@ -136,7 +136,7 @@ def test_reference_has_every_name_of_the_package():
 
 
 def test_reference_lists_every_error():
-    from ferrocyte import _errors
+    from ferrocyte import errors as _errors
 
     text = (ROOT / "docs" / "api" / "errors.rst").read_text(encoding="utf-8")
     classes = {name for name in _errors.__all__ if isinstance(getattr(_errors, name), type)}

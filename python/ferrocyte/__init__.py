@@ -9,13 +9,13 @@ from ferrocyte._core import __version__
 from ferrocyte._settings import CellRankConfig, settings
 
 if TYPE_CHECKING:
-    from ferrocyte import datasets, kernels, pl
+    from ferrocyte import datasets, errors, kernels, pl
     from ferrocyte.lineage import Lineage
 
-__all__ = ["CellRankConfig", "Lineage", "__version__", "datasets", "kernels", "pl", "settings"]
+__all__ = ["CellRankConfig", "Lineage", "__version__", "datasets", "errors", "kernels", "pl", "settings"]
 
 # Loaded when first used: importing the package costs little more than importing anndata.
-_LAZY = ("datasets", "kernels", "pl")
+_LAZY = ("datasets", "errors", "kernels", "pl")
 _LAZY_CLASSES = {"Lineage": "lineage"}
 
 
@@ -28,4 +28,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_LAZY_CLASSES})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

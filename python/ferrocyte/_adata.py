@@ -345,7 +345,7 @@ def numeric_column(adata: AnnData, key: str, what: str, argument: str) -> NDArra
     if key not in adata.obs:
         numeric = [c for c in adata.obs if pd.api.types.is_numeric_dtype(adata.obs[c].dtype)]
         raise MissingDataError(
-            f"No {what} in `adata.obs[{key!r}]`. Numeric columns there:{suggest(key, numeric)} "
+            f"No {what} in `adata.obs[{key!r}]`, or not of numbers.{suggest(key, numeric)} "
             f"Pass `{argument}=...` or compute one first."
         )
     try:

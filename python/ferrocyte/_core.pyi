@@ -29,6 +29,9 @@ def first_not_finite(
 ) -> tuple[int, int] | None:
     """First (row, column) with NaN or infinity among the columns of `mask`, or None."""
 
+def fingerprint(matrix: _Features, *, threads: int) -> int:
+    """A number that changes when a value does."""
+
 def count_positive(matrix: _Features, *, threads: int) -> NDArray[np.int64]:
     """Number of values > 0 in each row; shape (n_rows,)."""
 

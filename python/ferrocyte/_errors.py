@@ -80,9 +80,12 @@ class FileFormatError(FerrocyteError, ValueError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The known name that `name` resembles most, whatever its case; None if none is close."""
+    """The known name that `name` resembles most, or is a part of, whatever its case; None if none is."""
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    wanted = str(name).lower()
+    close = difflib.get_close_matches(wanted, by_lower, n=1) or [
+        k for k in by_lower if wanted and wanted in k
+    ]
     return by_lower[close[0]] if close else None
 
 
@@ -110,4 +113,4 @@ def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
     listed = ", ".join(repr(n) for n in names[:limit])
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     hint = f" Did you mean {close!r}?" if close is not None else ""
-    return f"{hint} There is: {listed}{more}."
+    return f"{hint} Available: {listed}{more}."

@@ -23,7 +23,7 @@ class CellRankConfig:
     Attributes
     ----------
     figdir : pathlib.Path, default ``./figures``
-        Where figures with a relative `save` path go.
+        Kept for scripts that set it; has no effect: `save=` is a path as given.
     n_jobs : int, default 1
         Threads used when a method gets ``n_jobs=None``. The environment variable
         ``FERROCYTE_NUM_THREADS`` presets it; -1 means all cores.

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ferrocyte import _adata, _keys
-from ferrocyte._errors import FerrocyteError, InvalidDataError
+from ferrocyte._errors import FerrocyteError, InvalidDataError, InvalidTypeError, suggest
 from ferrocyte._sparse import name_cells, warn_about_graph
 
 __all__ = ["GraphMembers", "name_core_cells"]
@@ -26,7 +26,14 @@ class GraphMembers:
         conn_key: str | None = _keys.CONNECTIVITIES,
         check_connectivity: bool = False,
         check_symmetric: bool = True,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            options = ("conn_key", "check_connectivity", "check_symmetric")
+            raise InvalidTypeError(
+                f"{type(self).__name__} got an unexpected keyword {next(iter(unknown))!r}."
+                f"{suggest(next(iter(unknown)), options)}"
+            )
         graph = _adata.graph(adata, conn_key)
         warn_about_graph(
             graph, adata.obs_names, connectivity=bool(check_connectivity), symmetry=bool(check_symmetric)

@@ -43,7 +43,7 @@ class PrecomputedKernel(UnidirectionalKernel):
     Raises
     ------
     InvalidTypeError
-        For any other object; says ``Expected `object` ``.
+        For any other object.
     NotComputedError
         For a kernel without a matrix.
     MissingDataError

@@ -148,7 +148,11 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
             names = self.adata.obs_names if self.adata is not None else None
             raise InvalidDataError(
                 f"The scheme leaves {len(empty)} cells without any neighbor: {name_cells(names, empty)}. "
-                "Increase `frac_to_keep` or use `threshold_scheme='soft'`."
+                + (
+                    "Keep at least one in your scheme."
+                    if callable(threshold_scheme)
+                    else "Increase `frac_to_keep` or use `threshold_scheme='soft'`."
+                )
             )
         parts = _count_parts(biased)
         if parts > 1 and parts > _count_parts(self._connectivities):

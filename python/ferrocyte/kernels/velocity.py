@@ -33,9 +33,6 @@ __all__ = ["VelocityKernel"]
 
 _logger = logging.getLogger(__name__)
 
-# Cells whose rows are compared before a matrix is reused: a look at all would cost a tenth of computing it.
-_SAMPLED = 64
-
 
 class _Inputs(NamedTuple):
     """Expression and velocity, where they lie, and what to use of them."""
@@ -50,16 +47,9 @@ class _Inputs(NamedTuple):
         return None if self.genes.all() else self.genes
 
     def fingerprint(self) -> str:
-        """Of the rows of some cells, to notice that the data were replaced or changed in place."""
-        digest = hashlib.blake2b(digest_size=16)
-        rows = np.unique(np.linspace(0, self.x.shape[0] - 1, _SAMPLED).astype(int))
-        for matrix in (self.x, self.v):
-            sample = matrix[rows]
-            digest.update(
-                np.ascontiguousarray(sample if isinstance(sample, np.ndarray) else sample.toarray()).tobytes()
-            )
-        digest.update(self.genes.tobytes())
-        return digest.hexdigest()
+        """To notice that the data were replaced or changed in place."""
+        parts = [str(_core.fingerprint(m, threads=threads())) for m in (self.x, self.v)]
+        return "-".join([*parts, hashlib.blake2b(self.genes.tobytes(), digest_size=8).hexdigest()])
 
 
 class VelocityKernel(GraphMembers, BidirectionalKernel):
@@ -93,7 +83,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
 
     References
     ----------
-    .. [1] M. Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
+    .. [1] Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
 
     Examples
     --------

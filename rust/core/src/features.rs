@@ -12,12 +12,21 @@ pub trait Element: Copy + Default + Into<f64> + std::ops::AddAssign + Send + Syn
     /// At this share the relative error of the difference is near 1e-12 (float64) or, where the data
     /// themselves are known to 6e-8, 1e-10 (float32).
     const CANCELLED: f64;
+
+    /// The bits of the number.
+    fn bits(self) -> u64;
 }
 impl Element for f32 {
     const CANCELLED: f64 = 1e-6;
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
 }
 impl Element for f64 {
     const CANCELLED: f64 = 1e-4;
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -206,6 +215,21 @@ macro_rules! with_matrix {
     };
 }
 
+/// Mixes words into one number, eight chains side by side so that they overlap.
+fn hash(words: &[u64]) -> u64 {
+    let (whole, rest) = words.as_chunks::<8>();
+    let mut last = [words.len() as u64; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut chains: [u64; 8] = std::array::from_fn(|k| k as u64);
+    for word in whole.iter().chain([&last]) {
+        for k in 0..8 {
+            chains[k] = (chains[k] ^ word[k]).rotate_left(23).wrapping_add(chains[k]);
+        }
+    }
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / golden ratio, as in Fibonacci hashing
+    chains.into_iter().fold(0, |sum, chain| (sum ^ chain).wrapping_mul(ODD).rotate_left(29))
+}
+
 /// Rows per block when a whole matrix is scanned.
 const SCAN: usize = 256;
 
@@ -257,6 +281,35 @@ impl Features<'_> {
                 |hits, _| hits.iter().for_each(|&j| found[j] = true),
             )?;
             Ok(found)
+        })
+    }
+
+    /// A number that changes when a value does (up to chance in 2^64), for noticing changed data.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn fingerprint(&self, run: &Run) -> Result<u64> {
+        with_matrix!(self, m => {
+            let mut all = 0_u64;
+            run.blocks(
+                m.n_rows,
+                SCAN,
+                || (0_u64, Vec::new()),
+                |(sum, words): &mut (u64, Vec<u64>), range| {
+                    *sum = 0;
+                    for i in range {
+                        let (cols, values) = m.row_slices(i);
+                        words.clear();
+                        words.push(i as u64);
+                        words.extend(values.iter().map(|x| x.bits()));
+                        words.extend(cols.into_iter().flatten().map(|&j| j as u64));
+                        *sum = sum.wrapping_add(hash(words));
+                    }
+                    Ok(())
+                },
+                |(sum, _), _| all = all.wrapping_add(*sum),
+            )?;
+            Ok(all)
         })
     }
 
@@ -388,6 +441,32 @@ mod tests {
             cache.load([1].into_iter());
             assert_eq!(cache.row(1), [0.0, 3.0]);
         }
+    }
+
+    /// Every single value counts, also where it stands; the number of threads does not.
+    #[test]
+    fn fingerprints_tell_values_apart() {
+        let print = |values: &[f64]| {
+            let m = Features::F64(Matrix::dense(values.len() / 3, 3, values).unwrap());
+            assert_eq!(m.fingerprint(&Run::new(1)), m.fingerprint(&Run::new(3)));
+            m.fingerprint(&Run::default()).unwrap()
+        };
+        let values: Vec<f64> = (0..3000).map(f64::from).collect();
+        let original = print(&values);
+        assert_eq!(print(&values.clone()), original);
+        for at in [0, 1, 1499, 2999] {
+            let mut changed = values.clone();
+            changed[at] += 1e-9;
+            assert_ne!(print(&changed), original);
+        }
+        let mut swapped = values.clone();
+        swapped.swap(5, 2005);
+        assert_ne!(print(&swapped), original);
+        let sparse = |cols: Vec<i32>| {
+            Features::F64(Matrix::sparse(4, vec![0, 2], cols, &values[1..3]).unwrap())
+                .fingerprint(&Run::default())
+        };
+        assert_ne!(sparse(vec![0, 1]), sparse(vec![0, 2]));
     }
 
     #[test]

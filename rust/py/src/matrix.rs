@@ -10,6 +10,7 @@ use crate::run::run_job;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(nan_columns, module)?)?;
     module.add_function(wrap_pyfunction!(first_not_finite, module)?)?;
+    module.add_function(wrap_pyfunction!(fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(count_positive, module)?)?;
     module.add_function(wrap_pyfunction!(column_correlations, module)?)
 }
@@ -36,6 +37,13 @@ fn first_not_finite<'py>(
     let mask = mask.as_ref().map(|mask| values(mask, "`mask`")).transpose()?;
     let matrix = matrix.view(py, mask)?;
     run_job(py, threads, None, |run| matrix.first_not_finite(run))
+}
+
+#[pyfunction]
+#[pyo3(signature = (matrix, *, threads))]
+fn fingerprint(py: Python<'_>, matrix: FeaturesArg<'_>, threads: usize) -> PyResult<u64> {
+    let matrix = matrix.view(py, None)?;
+    run_job(py, threads, None, |run| matrix.fingerprint(run))
 }
 
 #[pyfunction]

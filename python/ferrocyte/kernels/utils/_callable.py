@@ -22,19 +22,9 @@ TOLERANCE = 1e-5
 
 
 def scale_from_logits(logits: Array) -> float:
-    """Default softmax scale: 1 / median of the absolute nonzero logits.
-
-    Raises
-    ------
-    InvalidDataError
-        If all logits are zero.
-    """
+    """Default softmax scale: 1 / median of the absolute nonzero logits; 1 if there is none."""
     nonzero = np.abs(logits[logits != 0])
-    if not len(nonzero):
-        raise InvalidDataError(
-            "Unable to estimate `softmax_scale`: all similarities are zero. Pass `softmax_scale=...`."
-        )
-    return float(1 / np.median(nonzero))
+    return float(1 / np.median(nonzero)) if len(nonzero) else 1.0
 
 
 def callable_transitions(

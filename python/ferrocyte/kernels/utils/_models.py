@@ -80,7 +80,7 @@ class Deterministic:
 
     References
     ----------
-    .. [1] M. Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
+    .. [1] Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
 
     Examples
     --------
@@ -203,7 +203,7 @@ class Stochastic(Deterministic):
 
     References
     ----------
-    .. [1] M. Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
+    .. [1] Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
 
     Examples
     --------
@@ -235,7 +235,7 @@ class MonteCarlo(Deterministic):
 
     References
     ----------
-    .. [1] M. Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
+    .. [1] Lange et al., CellRank for directed single-cell fate mapping, Nat. Methods 19 (2022).
 
     Examples
     --------
