@@ -71,7 +71,7 @@ class Lineage(np.ndarray):
 
     Notes
     -----
-    Indexing never drops a dimension: ``x["a"]`` is a column, ``x[["b", "a"], ]`` and ``x["b", "a"]`` are two,
+    Indexing never drops a dimension: ``x["a"]`` is a column, ``x[["b", "a"]]`` and ``x["b", "a"]`` are two,
     ``x[cells, lineages]`` is their outer product, and ``x[["a, b", "c"]]`` sums `a` and `b`. With as many
     lineages listed as there are cells, and all cells listed too, one value per cell is picked. After ``.T``
     lineages come first.
@@ -92,9 +92,9 @@ class Lineage(np.ndarray):
     ['mean of a', 'mean of b', 'mean of c']
     """
 
-    # `None` only until the constructor has set them
-    _names: NDArray[np.str_]
-    _colors: NDArray[np.str_]
+    # `None` in a plain array that was viewed as a Lineage, until somebody asks
+    _names: NDArray[np.str_] | None = None
+    _colors: NDArray[np.str_] | None = None
     _transposed: bool = False
 
     def __new__(
@@ -130,30 +130,30 @@ class Lineage(np.ndarray):
     def __array_finalize__(self, obj: Any) -> None:
         if isinstance(obj, Lineage):
             self._names, self._colors, self._transposed = obj._names, obj._colors, obj._transposed
-        elif obj is not None and self.ndim == 2:
-            # a plain array viewed as a Lineage
-            n = self.shape[1]
-            self._names, self._colors = frozen([str(i) for i in range(n)]), frozen([GREY] * n)
 
     # Names, colours, orientation ------------------------------------------------------------------------
 
     @property
     def names(self) -> NDArray[np.str_]:
         """Names of the lineages, read-only; assign to rename all of them."""
+        if self._names is None:
+            self._names = frozen(str(i) for i in range(self.shape[1]))
         return self._names
 
     @names.setter
     def names(self, value: Iterable[str]) -> None:
-        self._names = frozen(check_names(value, len(self._names)))
+        self._names = frozen(check_names(value, len(self.names)))
 
     @property
     def colors(self) -> NDArray[np.str_]:
         """Hex colours of the lineages, read-only; assign to change all of them, `None` for the defaults."""
+        if self._colors is None:
+            self._colors = frozen([GREY] * len(self.names))
         return self._colors
 
     @colors.setter
     def colors(self, value: Iterable[Any] | None) -> None:
-        self._colors = frozen(check_colors(value, len(self._names)))
+        self._colors = frozen(check_colors(value, len(self.names)))
 
     @property
     def X(self) -> NDArray[Any]:  # noqa: N802
@@ -679,7 +679,7 @@ class LineageView(Lineage):
     @property
     def names(self) -> NDArray[np.str_]:
         """Names of the owner."""
-        return self._owner.names if hasattr(self, "_owner") else self._names
+        return self._owner.names
 
     @names.setter
     def names(self, value: Any) -> None:
@@ -688,7 +688,7 @@ class LineageView(Lineage):
     @property
     def colors(self) -> NDArray[np.str_]:
         """Colours of the owner."""
-        return self._owner.colors if hasattr(self, "_owner") else self._colors
+        return self._owner.colors
 
     @colors.setter
     def colors(self, value: Any) -> None:
