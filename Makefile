@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WHEELS := target/wheels
+PEER ?= .venv-peer
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f -not -path '*/__pycache__/*')
 # Deep enough for what people read, quiet enough for logs.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -50,8 +51,14 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ferrocyte._core
 
-bench: build
-	$(BIN)/python benches/run.py $(BENCH)
+# Ours against CellRank 2.0.7, which lives in an environment of its own.
+bench: build $(PEER)/.setup
+	$(BIN)/python benches/run.py --peer $(PEER)/bin/python $(BENCH)
+
+$(PEER)/.setup: benches/peer-requirements.txt
+	test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/peer-requirements.txt
+	touch $@
 
 docs: build
 	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[docs]"
