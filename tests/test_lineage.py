@@ -450,6 +450,8 @@ def test_one_lineage_per_cell(x, plain):
 
 def test_other_lengths_are_an_outer_product(x, plain):
     check(x[[0, 1, 2], [0, 1, 2]], plain[:3], NAMES)
+    check(x[[4, 1], [2, 0, 1, 2, 0, 1]], plain[[4, 1]][:, [2, 0, 1]], ["c", "a", "b"])
+    check(x[[4], ["b"] * 6], plain[[4]][:, [1]], ["b"])
     square = Lineage(plain[:3], names=NAMES)
     for key in (
         (slice(None), NAMES), (..., NAMES), (None, [0, 1, 2]), ([True] * 3, [0, 1, 2]),
@@ -457,6 +459,8 @@ def test_other_lengths_are_an_outer_product(x, plain):
     ):  # fmt: skip
         check(square[key], plain[:3], NAMES)
     check(square[[0, 1, 2], ["c", "b", "a"]], plain[[0, 1, 2], [2, 1, 0]][:, None], ["mixture"])
+    two = Lineage(plain[:2], names=NAMES)
+    check(two[[0, 1], ["a, b", "c"]], np.c_[plain[:2, :2].sum(axis=1), plain[:2, 2]], ["a, b", "c"])
     one = Lineage(plain[:1], names=NAMES)
     check(one[[0], ["b"]], plain[:1, [1]], ["b"])
 
