@@ -76,7 +76,7 @@ pub fn macrostates(
 }
 
 fn checked(x: &[f64], width: usize, n_states: usize, run: &Run) -> Result<Cells> {
-    if width == 0 || x.len() % width != 0 {
+    if width == 0 || !x.len().is_multiple_of(width) {
         return Err(Error::shape("the Schur vectors", format!("rows of {width} values"), x.len()));
     }
     let most = width.min(x.len() / width);
