@@ -15,6 +15,9 @@ use crate::simd::{dispatch, dot};
 /// Rows per tile.
 pub(super) const TILE: usize = 512;
 
+/// What is left of a vector after one round is accurate enough if it is not shorter by more than this.
+const SHRUNK: f64 = 0.25;
+
 /// Calls `f(tile number, chunk of a, chunk of b, chunk of c)` for each tile, on all threads of the pool.
 pub(super) fn for_tiles(
     parallel: bool,
@@ -44,6 +47,8 @@ pub(super) struct Basis {
     n: usize,
     width: usize,
     parallel: bool,
+    /// Whether the last vector lay almost in the span of those before.
+    shrinks: bool,
     tiles: Vec<f64>,
     partial: Vec<f64>,
 }
@@ -52,7 +57,7 @@ impl Basis {
     pub(super) fn new(n: usize, width: usize, parallel: bool) -> Self {
         let n_tiles = n.div_ceil(TILE);
         let (tiles, partial) = (vec![0.0; n_tiles * TILE * width], vec![0.0; n_tiles * (width + 1)]);
-        Self { n, width, parallel, tiles, partial }
+        Self { n, width, parallel, shrinks: true, tiles, partial }
     }
 
     /// Makes room for `width` vectors in all.
@@ -78,16 +83,29 @@ impl Basis {
         }
     }
 
-    /// Makes `w` orthogonal to the first `count` columns, by classical Gram-Schmidt twice.
+    /// Makes `w` orthogonal to the first `count` columns, by classical Gram-Schmidt, twice where once would
+    /// lose digits (Daniel et al. 1976).
     ///
     /// Returns its coefficients in them and the norm of what is left.
     pub(super) fn orthogonalise(&mut self, count: usize, w: &mut [f64]) -> (Vec<f64>, f64) {
         let mut h = self.pass(count, w, &[]);
-        let correction = self.pass(count, w, &h[..count]);
-        h.iter_mut().zip(&correction).for_each(|(h, c)| *h += c);
-        let square = self.pass(0, w, &correction[..count])[0];
+        let before = h[count].sqrt();
         h.truncate(count);
-        (h, square.sqrt())
+        // Products for the second round cost no further pass if they are made at once: worth it where the
+        // last vector needed them.
+        let eager = self.shrinks;
+        let mut again = self.pass(if eager { count } else { 0 }, w, &h);
+        let mut after = again.last().map_or(0.0, |square| square.sqrt());
+        self.shrinks = after < SHRUNK * before;
+        if self.shrinks {
+            if !eager {
+                again = self.pass(count, w, &[]);
+            }
+            again.truncate(count);
+            h.iter_mut().zip(&again).for_each(|(h, c)| *h += c);
+            after = self.pass(0, w, &again)[0].sqrt();
+        }
+        (h, after)
     }
 
     /// Norm of `w - V coefficients`, which `w` becomes.
