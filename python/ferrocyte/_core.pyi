@@ -32,6 +32,9 @@ def first_not_finite(
 def fingerprint(matrix: _Features, *, threads: int) -> int:
     """A number that changes when a value does."""
 
+def count_components(graph: _Sparse) -> int:
+    """Into how many parts the cells fall when edges are followed either way."""
+
 def count_positive(matrix: _Features, *, threads: int) -> NDArray[np.int64]:
     """Number of values > 0 in each row; shape (n_rows,)."""
 
@@ -158,3 +161,123 @@ def project(
     T: _Sparse, graph: _Sparse, embedding: NDArray[np.float64], *, threads: int = 1
 ) -> NDArray[np.float64]:
     """Expected direction of each cell in an embedding; shape of `embedding`."""
+
+# Spectra ----------------------------------------------------------------------------------------------
+
+def schur_decomposition(
+    T: _Sparse,
+    initial: NDArray[np.float64] | None,
+    *,
+    n_components: int,
+    which: Literal["LR", "LM"] = "LR",
+    tol: float = 1e-10,
+    max_restarts: int = 3000,
+    seed: int = 0,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int, int]:
+    """Dominant real Schur basis `T X = X R` with `X^T diag(initial) X = I` and a first column of 1.
+
+    Returns (X, R, eigenvalues, residuals, products, restarts); shapes (n_cells, m), (m, m), (m, 2) with
+    real and imaginary part, (m,). `m` is `n_components`, or one more where a complex pair would be cut.
+    """
+
+def eigenvectors(
+    T: _Sparse,
+    *,
+    k: int,
+    side: Literal["left", "right"],
+    which: Literal["LR", "LM"] = "LR",
+    tol: float = 1e-10,
+    max_restarts: int = 3000,
+    seed: int = 0,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(eigenvalues, vectors, residuals), dominant first; shapes (m, 2), (n_cells, m, 2), (m,), the last
+    axis real and imaginary part. Vectors have norm 1, their largest entry is real and positive. `m` is
+    `k`, or one more where a complex pair would be cut.
+    """
+
+def stationary_distribution(
+    T: _Sparse,
+    *,
+    tol: float = 1e-12,
+    max_cycles: int = 1000,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], int]:
+    """(distribution, class of each cell, residual of each class, cycles).
+
+    The distribution sums to 1 in each recurrent class; transient cells have class -1 and 0.
+    """
+
+# Macrostates ------------------------------------------------------------------------------------------
+
+def gpcca_min_chi(X: NDArray[np.float64], n_states: int, *, threads: int = 1) -> float:
+    """Smallest membership in the inner simplex of the first `n_states` Schur vectors; at most 0."""
+
+def gpcca_macrostates(
+    X: NDArray[np.float64],
+    n_states: int,
+    *,
+    n_starts: int = 8,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, int]:
+    """(memberships, rotation, crispness, minChi, steps) of the crispest memberships found from the first
+    `n_states` Schur vectors; shapes (n_cells, n_states), (n_states, n_states).
+    """
+
+def coarse_transition_matrix(
+    T: _Sparse,
+    chi: NDArray[np.float64],
+    initial: NDArray[np.float64] | None,
+    *,
+    threads: int = 1,
+) -> NDArray[np.float64]:
+    """Transitions between macrostates with memberships `chi`; shape (n_states, n_states)."""
+
+# Fate -------------------------------------------------------------------------------------------------
+
+def strong_components(T: _Sparse) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Strongly connected component of each state, numbered by first state, and which of them are closed.
+
+    A stored zero is no edge. Shapes (n,) and (n_components,).
+    """
+
+def absorption_probabilities(
+    T: _Sparse,
+    target: NDArray[np.int64],
+    *,
+    solver: Literal["gmres", "bicgstab", "direct"] = "gmres",
+    tol: float = 1e-8,
+    preconditioner: Literal["jacobi", "ilu", "multilevel", "direct"] | None = None,
+    max_iter: int | None = None,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Probability of ending in each target set, shape (n, n_targets), and how it was found.
+
+    `target` holds the set of each state from 0, -1 for none. Values are accurate to 1e-12 whatever `tol`,
+    the largest relative residual. `max_iter` (1000) is what a method is given before the next stronger one
+    takes over. The report has `solver` and `preconditioner` (those that succeeded), `iterations`,
+    `residual` and `error` (an estimate of the largest error).
+    """
+
+def absorption_times(
+    T: _Sparse,
+    target: NDArray[np.int64],
+    *,
+    variance: bool = False,
+    solver: Literal["gmres", "bicgstab", "direct"] = "gmres",
+    tol: float = 1e-8,
+    preconditioner: Literal["jacobi", "ilu", "multilevel", "direct"] | None = None,
+    max_iter: int | None = None,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, dict[str, Any]]:
+    """Mean and variance of the steps to each target set, for walks that end there; shape (n, n_targets).
+
+    0 in the set; infinite and NaN in other sets and where the set is reached with probability below 1e-10.
+    """

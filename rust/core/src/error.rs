@@ -69,6 +69,33 @@ pub enum Error {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// No state is a target.
+    #[error("expected at least one target state, found none; a chain without targets is never absorbed")]
+    NoTarget,
+    /// States from which no path leads to a target, so that their fate is not defined.
+    #[error("{} state(s) can not reach any target, the first is {}; they lie in components of the chain without a target: add a target there or remove them", rows.len(), rows.first().copied().unwrap_or(0))]
+    Unreachable {
+        /// The states, in increasing order; never empty.
+        rows: Vec<usize>,
+    },
+    /// Linear systems that no method solved to the accuracy that is promised.
+    #[error("{systems} linear system(s) did not converge in {iterations} iterations, the largest relative residual reached is {residual:e}; raise `tol`, or try solver='direct'")]
+    Unsolved {
+        /// Largest residual reached, relative to the right-hand side.
+        residual: f64,
+        /// How many systems are affected.
+        systems: usize,
+        /// Iterations taken.
+        iterations: usize,
+    },
+    /// A chain too large to be factorised completely.
+    #[error("complete factors of {states} states would not fit in memory, at most {limit} are supported; use an iterative solver")]
+    TooLarge {
+        /// Number of transient states.
+        states: usize,
+        /// The largest number that is tried.
+        limit: usize,
+    },
     /// The caller raised the cancel flag.
     #[error("the job was cancelled")]
     Cancelled,

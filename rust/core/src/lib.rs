@@ -10,8 +10,10 @@
 pub mod algebra;
 pub mod csr;
 pub mod error;
+pub mod fate;
 pub mod features;
 pub mod gpcca;
+pub mod graph;
 mod in_order;
 pub mod kernels;
 pub mod order;
@@ -19,6 +21,7 @@ mod rows;
 pub mod run;
 pub mod scores;
 mod simd;
+pub mod solve;
 pub mod spectral;
 pub mod stats;
 pub mod walk;

@@ -19,13 +19,15 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::NotFinite { row, .. } | Error::Negative { row } | Error::NotStochastic { row, .. } => {
             vec![*row]
         }
-        Error::ZeroRows { rows } => rows.clone(),
+        Error::ZeroRows { rows } | Error::Unreachable { rows } => rows.clone(),
         _ => Vec::new(),
     };
     match error {
         Error::Cancelled => PyKeyboardInterrupt::new_err(message),
         Error::Threads { .. } => PyRuntimeError::new_err(message),
-        Error::NotConverged { .. } => python::ConvergenceError::new_err(message),
+        Error::NotConverged { .. } | Error::Unsolved { .. } | Error::TooLarge { .. } => {
+            python::ConvergenceError::new_err(message)
+        }
         Error::Parameter { .. } => python::InvalidOptionError::new_err(message),
         _ => {
             let err = InvalidDataError::new_err(message);

@@ -5,6 +5,7 @@
 mod algebra;
 mod array;
 mod error;
+mod fate;
 mod gpcca;
 mod kernels;
 mod matrix;
@@ -28,5 +29,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     spectral::register(module)?;
     gpcca::register(module)?;
     velocity::register(module)?;
+    fate::register(module)?;
     kernels::register(module)
 }
