@@ -213,4 +213,6 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
 
 def _count_parts(graph: sp.csr_matrix, *, strong: bool = False) -> int:
     """Number of connected components; `strong`: of sets of cells that reach each other."""
-    return int(connected_components(graph, directed=strong, connection="strong")[0])
+    if strong:
+        return int(connected_components(graph, directed=True, connection="strong")[0])
+    return _core.count_components(graph)

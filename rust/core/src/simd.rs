@@ -231,6 +231,19 @@ pub(crate) fn weighted_deviation<S: Simd>(
 /// series to order 13 is exact to 1e-17. Below -708 the result is 0. NaN counts as minus infinity.
 #[inline(always)]
 pub(crate) fn exp_in_place<S: Simd>(_: S, values: &mut [f64]) {
+    let (chunks, rest) = values.as_chunks_mut::<8>();
+    for chunk in chunks {
+        exp_of_eight::<S>(chunk);
+    }
+    // The last few go through the same vector code: one by one they would take longer than all others.
+    let mut last = [0.0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    exp_of_eight::<S>(&mut last);
+    rest.copy_from_slice(&last[..rest.len()]);
+}
+
+#[inline(always)]
+fn exp_of_eight<S: Simd>(values: &mut [f64; 8]) {
     // Adding this leaves the nearest integer in the last bits of the sum.
     const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
     const LN_2_HIGH: f64 = 0.693_147_180_369_123_8; // the leading 33 bits, so that k times it is exact

@@ -1,16 +1,17 @@
 //! Bindings of `ferrocyte_core::features` and `ferrocyte_core::stats`.
 
-use ferrocyte_core::stats;
+use ferrocyte_core::{order, stats};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::array::{values, FeaturesArg};
+use crate::array::{values, CsrArg, FeaturesArg};
 use crate::run::run_job;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(nan_columns, module)?)?;
     module.add_function(wrap_pyfunction!(first_not_finite, module)?)?;
     module.add_function(wrap_pyfunction!(fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(count_components, module)?)?;
     module.add_function(wrap_pyfunction!(count_positive, module)?)?;
     module.add_function(wrap_pyfunction!(column_correlations, module)?)
 }
@@ -44,6 +45,12 @@ fn first_not_finite<'py>(
 fn fingerprint(py: Python<'_>, matrix: FeaturesArg<'_>, threads: usize) -> PyResult<u64> {
     let matrix = matrix.view(py, None)?;
     run_job(py, threads, None, |run| matrix.fingerprint(run))
+}
+
+#[pyfunction]
+fn count_components(py: Python<'_>, graph: CsrArg<'_>) -> PyResult<usize> {
+    let graph = graph.graph(py)?;
+    run_job(py, 1, None, |_| Ok(order::count_components(&graph)))
 }
 
 #[pyfunction]

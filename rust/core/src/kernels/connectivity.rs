@@ -24,14 +24,17 @@ pub(crate) fn normalize_rows(structure: &Csr<'_>, values: &mut [f64]) -> Result<
         if row.iter().any(|&w| w < 0.0) {
             return Err(Error::Negative { row: i });
         }
-        // Scaled by the largest entry first: the sum can then neither overflow nor underflow.
-        let top = row.iter().copied().fold(0.0, f64::max);
-        if top == 0.0 {
+        let mut sum: f64 = row.iter().sum();
+        if sum == 0.0 {
             zero.push(i);
             continue;
         }
-        row.iter_mut().for_each(|w| *w /= top);
-        let sum: f64 = row.iter().sum();
+        if !sum.is_normal() {
+            // The sum has over- or underflowed: scaled by the largest entry it does neither.
+            let top = row.iter().copied().fold(0.0, f64::max);
+            row.iter_mut().for_each(|w| *w /= top);
+            sum = row.iter().sum();
+        }
         row.iter_mut().for_each(|w| *w /= sum);
     }
     if zero.is_empty() {

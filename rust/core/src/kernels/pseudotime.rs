@@ -1,9 +1,12 @@
 //! Graphs biased along a pseudotime, so that a walk on them moves forward.
 
+use pulp::{Simd, WithSimd};
+
 use crate::csr::{Csr, Graph};
 use crate::error::{Error, Result};
 use crate::rows::assemble;
 use crate::run::Run;
+use crate::simd;
 
 /// The hard scheme protects at most this many neighbors of a cell.
 const MOST_KEPT: usize = 30;
@@ -60,14 +63,23 @@ impl Scheme {
         match self.0 {
             Kind::Hard { frac_to_keep } => keep_closest(t, times, weights, frac_to_keep, scratch),
             Kind::Soft { b, power } => {
-                for (w, &tj) in weights.iter_mut().zip(times) {
-                    if tj < t {
-                        // Times may lie so far apart that their distance is infinite; with b = 0 that
-                        // is NaN, which `max` turns into the 0 that is meant.
-                        let factor = decay((b * (t - tj)).max(0.0), power);
-                        // A factor above 1, as of a large nu, must not lift a huge weight to infinity.
-                        *w = (*w * factor).clamp(f64::MIN, f64::MAX);
-                    }
+                scratch.clear();
+                // Times may lie so far apart that their distance is infinite; with b = 0 that is NaN, which
+                // `min` turns into the 0 that is meant.
+                scratch.extend(times.iter().map(|&tj| (b * (tj - t)).min(0.0)));
+                simd::dispatch(Exponentials(scratch));
+                // e^-x -> 2 / (1 + e^x)^power: from the inverse, nothing can overflow. The default power is 2;
+                // the choice stands outside of the loop, where the compiler would make both.
+                scratch.iter_mut().for_each(|e| *e /= 1.0 + *e);
+                if power == 2.0 {
+                    scratch.iter_mut().for_each(|e| *e *= *e);
+                } else {
+                    scratch.iter_mut().for_each(|e| *e = e.powf(power));
+                }
+                for ((w, &tj), &e) in weights.iter_mut().zip(times).zip(scratch.iter()) {
+                    // A factor above 1, as of a large nu, must not lift a huge weight to infinity.
+                    let biased = (*w * (2.0 * e)).clamp(f64::MIN, f64::MAX);
+                    *w = if tj < t { biased } else { *w };
                 }
             }
         }
@@ -101,14 +113,14 @@ fn finite(what: &str, values: &[f64]) -> Result<()> {
     }
 }
 
-/// `2 / (1 + e^x)^power` for `x >= 0`; tends to 0 where the denominator would overflow.
-fn decay(x: f64, power: f64) -> f64 {
-    let base = 1.0 + x.exp();
-    // The default gives a power of 2: a product is as exact as `powf` and faster.
-    if power == 2.0 {
-        2.0 / (base * base)
-    } else {
-        2.0 / base.powf(power)
+struct Exponentials<'s>(&'s mut [f64]);
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        simd::exp_in_place(simd, self.0);
     }
 }
 
