@@ -16,7 +16,12 @@ use crate::simd::{dispatch, dot};
 pub(super) const TILE: usize = 512;
 
 /// What is left of a vector after one round is accurate enough if it is not shorter by more than this.
-const SHRUNK: f64 = 0.25;
+const SHRUNK: f64 = 0.5;
+
+/// Vectors in a row that one round may be enough for.
+const SKIPS: usize = 2;
+/// Rounds after the first, at most.
+const ROUNDS: usize = 6;
 
 /// Calls `f(tile number, chunk of a, chunk of b, chunk of c)` for each tile, on all threads of the pool.
 pub(super) fn for_tiles(
@@ -49,6 +54,8 @@ pub(super) struct Basis {
     parallel: bool,
     /// Whether the last vector lay almost in the span of those before.
     shrinks: bool,
+    /// Vectors since the last that was made orthogonal twice.
+    skipped: usize,
     tiles: Vec<f64>,
     partial: Vec<f64>,
 }
@@ -57,7 +64,7 @@ impl Basis {
     pub(super) fn new(n: usize, width: usize, parallel: bool) -> Self {
         let n_tiles = n.div_ceil(TILE);
         let (tiles, partial) = (vec![0.0; n_tiles * TILE * width], vec![0.0; n_tiles * (width + 1)]);
-        Self { n, width, parallel, shrinks: true, tiles, partial }
+        Self { n, width, parallel, shrinks: true, skipped: 0, tiles, partial }
     }
 
     /// Makes room for `width` vectors in all.
@@ -91,19 +98,30 @@ impl Basis {
         let mut h = self.pass(count, w, &[]);
         let before = h[count].sqrt();
         h.truncate(count);
+        // What one vector keeps of those before it grows from vector to vector, unless every few of them
+        // are made orthogonal in earnest.
+        let due = self.skipped >= SKIPS;
         // Products for the second round cost no further pass if they are made at once: worth it where the
         // last vector needed them.
-        let eager = self.shrinks;
+        let mut eager = self.shrinks || due;
         let mut again = self.pass(if eager { count } else { 0 }, w, &h);
         let mut after = again.last().map_or(0.0, |square| square.sqrt());
         self.shrinks = after < SHRUNK * before;
-        if self.shrinks {
+        // Two rounds do, unless nothing but rounding errors are left: then until what is left is none.
+        let mut left = before;
+        self.skipped = if self.shrinks || due { 0 } else { self.skipped + 1 };
+        for round in 0..ROUNDS {
+            if after >= SHRUNK * left && !(due && round == 0) {
+                break;
+            }
             if !eager {
                 again = self.pass(count, w, &[]);
             }
             again.truncate(count);
             h.iter_mut().zip(&again).for_each(|(h, c)| *h += c);
+            left = after;
             after = self.pass(0, w, &again)[0].sqrt();
+            eager = false;
         }
         (h, after)
     }

@@ -17,9 +17,10 @@ const SWEEPS: usize = 60;
 pub fn real_schur(a: &mut Mat) -> Result<Mat> {
     let mut u = hessenberg(a);
     let mut end = a.n_rows();
+    let size = a.norm();
     let mut sweeps = 0;
     while end > 0 {
-        let start = deflate(a, end);
+        let start = deflate(a, end, size);
         match end - start {
             1 => end -= 1,
             2 => {
@@ -98,16 +99,32 @@ fn hessenberg(a: &mut Mat) -> Mat {
 }
 
 /// First row of the block that ends before `end`; the negligible entry above it is set to zero.
-fn deflate(a: &mut Mat, end: usize) -> usize {
+fn deflate(a: &mut Mat, end: usize, size: f64) -> usize {
     for i in (1..end).rev() {
         let near = a[(i, i)].abs() + a[(i - 1, i - 1)].abs();
-        let near = if near == 0.0 { a.norm() } else { near };
-        if a[(i, i - 1)].abs() <= f64::EPSILON * near {
+        // An error as large as rounding makes anyway is none.
+        if a[(i, i - 1)].abs() <= f64::EPSILON * near.max(0.1 * size) {
             a[(i, i - 1)] = 0.0;
             return i;
         }
     }
     0
+}
+
+/// The shifts that the last two rows suggest: their eigenvalues if complex; of two real ones the closer to
+/// the last entry, twice, which settles where two different ones go on for ever.
+fn shifts(hpp: f64, hqq: f64, off: f64) -> (f64, f64, f64) {
+    let half = 0.5 * (hpp - hqq);
+    let discriminant = half * half + off;
+    if discriminant < 0.0 {
+        return (hpp, hqq, off);
+    }
+    let closer = hqq - off / (half + discriminant.sqrt().copysign(half));
+    if closer.is_finite() {
+        (closer, closer, 0.0)
+    } else {
+        (hpp, hqq, off)
+    }
 }
 
 /// One double-shift sweep over the rows `start..end` (at least 3).
@@ -116,25 +133,45 @@ fn sweep(a: &mut Mat, u: &mut Mat, start: usize, end: usize, exceptional: bool) 
     let (p, q) = (end - 2, end - 1);
     // The shifts are the eigenvalues of [[hpp, .], [., hqq]] with the product `off` of the other entries.
     let (hpp, hqq, off) = if exceptional {
-        let s = a[(q, p)].abs() + a[(p, end - 3)].abs();
+        // As large as the eigenvalues may be where entries above the diagonal are much larger than below.
+        let (low, high) = (a[(q, p)].abs() + a[(p, end - 3)].abs(), a[(p, q)].abs() + a[(end - 3, p)].abs());
+        let s = low + (low * high).sqrt();
         (a[(q, q)] + 0.75 * s, a[(q, q)] + 0.75 * s, -0.4375 * s * s)
     } else {
-        (a[(p, p)], a[(q, q)], a[(p, q)] * a[(q, p)])
+        shifts(a[(p, p)], a[(q, q)], a[(p, q)] * a[(q, p)])
     };
-    let (h00, h10, h01, h11) =
-        (a[(start, start)], a[(start + 1, start)], a[(start, start + 1)], a[(start + 1, start + 1)]);
-    // Written with differences: where all eigenvalues are close to 1, sums would cancel to nothing.
-    let mut x = vec![
-        (h00 - hpp) * (h00 - hqq) - off + h01 * h10,
-        h10 * ((h00 - hpp) + (h11 - hqq)),
-        h10 * a[(start + 2, start + 1)],
-    ];
-    for k in start..end - 1 {
+    // The sweep may begin at the lowest place where two small entries in a row keep its fill out of the
+    // rows above; starting higher up, the shifts would be rounded away on the way down.
+    let mut first = end - 3;
+    let mut x;
+    loop {
+        let i = first;
+        let (h00, h10, h01, h11) = (a[(i, i)], a[(i + 1, i)], a[(i, i + 1)], a[(i + 1, i + 1)]);
+        // Written with differences: where all eigenvalues are close to 1, sums would cancel to nothing.
+        x = vec![
+            (h00 - hpp) * (h00 - hqq) - off + h01 * h10,
+            h10 * ((h00 - hpp) + (h11 - hqq)),
+            h10 * a[(i + 2, i + 1)],
+        ];
+        if i == start {
+            break;
+        }
+        let fill = a[(i, i - 1)].abs() * (x[1].abs() + x[2].abs());
+        let near = a[(i - 1, i - 1)].abs() + h00.abs() + h11.abs();
+        if fill <= f64::EPSILON * x[0].abs() * near {
+            break;
+        }
+        first -= 1;
+    }
+    for k in first..end - 1 {
         let width = x.len();
         if let Some((v, alpha)) = reflector(&x) {
-            if k > start {
+            if k > first {
                 a[(k, k - 1)] = alpha;
                 (1..width).for_each(|i| a[(k + i, k - 1)] = 0.0);
+            } else if k > start {
+                // What the reflection puts below this entry is the negligible fill.
+                a[(k, k - 1)] *= 1.0 - v[0] * v[0];
             }
             reflect_rows(a, &v, k, k..n);
             reflect_cols(a, &v, k, 0..end.min(k + width + 1));
