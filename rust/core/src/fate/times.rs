@@ -12,7 +12,8 @@ use crate::solve::{self, Accuracy, Info, Params};
 const POSSIBLE: f64 = 1e-10;
 /// Errors in units of the value, down to values of a hundred-millionth of the largest one; put up with
 /// are errors in units of the largest value.
-const ACCURACY: Accuracy = Accuracy { wanted: 1e-10, accepted: 1e-12, floor: 1e-8, relative: true };
+const ACCURACY: Accuracy =
+    Accuracy { wanted: 1e-10, accepted: 1e-12, floor: 1e-8, relative: true, confirmed: true };
 
 /// Absorption times, in steps.
 #[derive(Debug, Clone, PartialEq)]

@@ -26,7 +26,7 @@ impl<const W: usize> Work<W> {
     }
 }
 
-/// At most `max_steps` steps for `A dx = r`; `dx` is overwritten.
+/// At most `limits[c]` steps for system `c` of `A dx = r`; `dx` is overwritten.
 ///
 /// System `c` stops once its residual is below `goal[c]`, or when the recurrence breaks down; the caller
 /// starts it anew from the true residual.
@@ -40,7 +40,7 @@ pub(crate) fn cycle<const W: usize>(
     right: &Rows<W>,
     dx: &mut Rows<W>,
     goal: [f64; W],
-    max_steps: usize,
+    limits: [usize; W],
     work: &mut Work<W>,
     run: &Run,
 ) -> Result<Cycle<W>> {
@@ -52,8 +52,8 @@ pub(crate) fn cycle<const W: usize>(
     let mut rho = dot(shadow, r);
     let start = norms(r);
     let mut active: [bool; W] = std::array::from_fn(|c| start[c] > goal[c]);
-    let mut out = Cycle { steps: [0; W], smallest: [1.0; W] };
-    for _ in 0..max_steps {
+    let mut out = Cycle { steps: [0; W] };
+    for _ in 0..limits.into_iter().max().unwrap_or(0) {
         if !active.contains(&true) {
             break;
         }
@@ -84,7 +84,8 @@ pub(crate) fn cycle<const W: usize>(
             }
             out.steps[c] += 1;
             beta[c] = next[c] / rho[c] * (alpha[c] / omega[c]);
-            active[c] = length[c] > goal[c] && beta[c].is_finite() && next[c] != 0.0;
+            let more = out.steps[c] < limits[c] && length[c] > goal[c];
+            active[c] = more && beta[c].is_finite() && next[c] != 0.0;
         }
         for ((p, r), v) in p.iter_mut().zip(&*r).zip(&*v) {
             for c in 0..W {

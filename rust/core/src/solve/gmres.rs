@@ -6,7 +6,7 @@
 
 use super::chain::{Chain, Rows};
 use super::precondition::Preconditioner;
-use super::vectors::{combine, dots, norms};
+use super::vectors::{add, combine, dots, norms};
 use super::Cycle;
 use crate::error::Result;
 use crate::run::Run;
@@ -71,6 +71,11 @@ impl Projected {
     /// Coefficients of the solution in the basis.
     fn solve(&self) -> Vec<f64> {
         let mut y = self.g[..self.steps].to_vec();
+        self.back_substitute(&mut y);
+        y
+    }
+
+    fn back_substitute(&self, y: &mut [f64]) {
         for k in (0..self.steps).rev() {
             // A zero on the diagonal means that the direction adds nothing.
             y[k] = if self.diagonal(k) > 0.0 { y[k] / self.diagonal(k) } else { 0.0 };
@@ -78,11 +83,10 @@ impl Projected {
                 y[i] -= self.triangle[k * (k + 1) / 2 + i] * y[k];
             }
         }
-        y
     }
 }
 
-/// One cycle of at most `restart` steps for `A dx = r`; `dx` is overwritten.
+/// One cycle of at most `limits[c]` steps for system `c` of `A dx = r`; `dx` is overwritten.
 ///
 /// System `c` stops once its residual is below `goal[c]`.
 ///
@@ -95,7 +99,7 @@ pub(crate) fn cycle<const W: usize>(
     r: &Rows<W>,
     dx: &mut Rows<W>,
     goal: [f64; W],
-    restart: usize,
+    limits: [usize; W],
     work: &mut Work<W>,
     run: &Run,
 ) -> Result<Cycle<W>> {
@@ -113,7 +117,7 @@ pub(crate) fn cycle<const W: usize>(
     };
     vector(basis, 0);
     scale_into(r, lengths, &mut basis[0]);
-    for step in 0..restart {
+    for step in 0..limits.into_iter().max().unwrap_or(0) {
         if systems.iter().all(|s| s.finished) {
             break;
         }
@@ -125,14 +129,19 @@ pub(crate) fn cycle<const W: usize>(
         let (old, new) = basis.split_at_mut(step + 1);
         let w = &mut new[0];
         chain.apply(scratch, w);
-        let (h, below) = orthogonalize(old, w, factors);
+        // The preconditioned operator is near the identity. Without that part, which adds nothing to the
+        // space, little of `w` cancels below.
+        add([-1.0; W], &old[step], w);
+        let (mut h, below) = orthogonalize(old, w, factors);
+        h[step].iter_mut().for_each(|h| *h += 1.0);
         let copy = &mut *scratch;
         copy.copy_from_slice(w);
         scale_into(copy, below, w);
         for c in 0..W {
             if !systems[c].finished {
                 systems[c].push(h.iter().map(|h| h[c]).collect(), below[c]);
-                systems[c].finished = systems[c].residual() <= goal[c] || below[c] == 0.0;
+                systems[c].finished =
+                    systems[c].residual() <= goal[c] || below[c] == 0.0 || systems[c].steps >= limits[c];
             }
         }
     }
@@ -146,12 +155,7 @@ pub(crate) fn cycle<const W: usize>(
     dx.fill([0.0; W]);
     combine(&basis[..steps], &y, dx);
     preconditioner.solve(chain, dx);
-    let mut out = Cycle { steps: [0; W], smallest: [1.0; W] };
-    for (c, system) in systems.iter().enumerate() {
-        out.steps[c] = system.steps;
-        out.smallest[c] = (0..system.steps).map(|k| system.diagonal(k)).fold(1.0, f64::min);
-    }
-    Ok(out)
+    Ok(Cycle { steps: std::array::from_fn(|c| systems[c].steps) })
 }
 
 /// `out = x / length`, zero where the length is.
@@ -178,7 +182,7 @@ fn orthogonalize<const W: usize>(
     factors.iter_mut().flatten().for_each(|f| *f = -*f);
     combine(basis, factors, w);
     let mut after = norms(w);
-    let again: [bool; W] = std::array::from_fn(|c| after[c] < 0.7 * before[c]);
+    let again: [bool; W] = std::array::from_fn(|c| after[c] < 0.3 * before[c]);
     if again.contains(&true) {
         dots(basis, w, factors);
         for (f, h) in factors.iter_mut().zip(&mut h) {

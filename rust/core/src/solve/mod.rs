@@ -88,12 +88,13 @@ pub(crate) struct Accuracy {
     pub(crate) floor: f64,
     /// Whether the scale is the largest value of the system, or else 1.
     pub(crate) relative: bool,
+    /// Whether the preconditioner's estimate of the error is not enough: one more cycle, as deep as can
+    /// be, must then confirm it by its correction.
+    pub(crate) confirmed: bool,
 }
 
 /// What one cycle of a solver reports for each system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cycle<const W: usize> {
     pub(crate) steps: [usize; W],
-    /// An upper bound of the smallest singular value of `A M^-1`, at most 1: what the residual hides.
-    pub(crate) smallest: [f64; W],
 }

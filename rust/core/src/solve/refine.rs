@@ -18,7 +18,7 @@ const ROUNDING: f64 = 8.0 * f64::EPSILON;
 /// How far a cycle goes once the residual is down to the rounding of the solution, see [`group`].
 const DEEP: f64 = 1e-11;
 /// A method that could still be replaced by a stronger one must reduce errors this much in a cycle.
-const BRISK: f64 = 1e-4;
+const BRISK: f64 = 1e-6;
 /// Cycles in a row without progress after which a method is given up.
 const PATIENCE: usize = 3;
 
@@ -228,8 +228,9 @@ fn group<const W: usize>(
         let (r_norms, x_norms, mut error) = (norms(&r), norms(&x), errors(&e, &x, accuracy));
         if let Some(corrections) = corrections.take() {
             for c in (0..W).filter(|&c| deep[c]) {
-                error[0][c] = error[0][c].min(corrections[0][c]);
-                error[1][c] = error[1][c].min(corrections[1][c]);
+                for (error, correction) in error.iter_mut().zip(&corrections) {
+                    error[c] = if accuracy.confirmed { correction[c] } else { error[c].min(correction[c]) };
+                }
             }
         }
         let mut goal = [f64::INFINITY; W];
@@ -255,11 +256,13 @@ fn group<const W: usize>(
             let rounding = r_norms[c] <= ROUNDING * x_norms[c];
             let small = residual <= params.tol || rounding;
             (state.residual, state.error) = (residual, error);
-            state.acceptable = small && overall <= accuracy.accepted;
+            state.acceptable = small && overall <= accuracy.accepted && (!accuracy.confirmed || deep[c]);
             if steps[c] >= params.max_iterations || !brisk {
                 stalled[c] = PATIENCE;
             }
-            if small && error <= accuracy.wanted {
+            let confirmed = !accuracy.confirmed || deep[c] || method == Method::Direct;
+            let good = small && error <= accuracy.wanted;
+            if good && confirmed {
                 state.done = true;
             } else if stalled[c] >= PATIENCE {
                 state.done = state.acceptable;
@@ -268,33 +271,40 @@ fn group<const W: usize>(
                 continue;
             }
             let wanted = (0.5 * params.tol / residual).min(0.3 * accuracy.wanted / error);
-            deep[c] = rounding;
-            goal[c] = r_norms[c] * if rounding { DEEP } else { wanted.clamp(1e-13, 0.1) };
+            deep[c] = rounding || good;
+            goal[c] = r_norms[c] * if deep[c] { DEEP } else { wanted.clamp(1e-13, 0.1) };
         }
         if goal.iter().all(|g| g.is_infinite()) {
             break;
         }
         started = true;
         before.copy_from_slice(&x);
-        let left = params.max_iterations - steps.iter().copied().max().unwrap_or(0);
+        // For each system on its own: what its neighbors do must not change its bits.
+        let limits: [usize; W] = std::array::from_fn(|c| {
+            let left = params.max_iterations.saturating_sub(steps[c]).max(1);
+            match method {
+                Method::Bicgstab if way.last => left,
+                Method::Gmres if !deep[c] => left.min(RESTART),
+                _ => left.min(2 * RESTART),
+            }
+        });
         let cycle = match &mut work {
-            Work::Gmres(work) => {
-                gmres::cycle(chain, preconditioner, &r, &mut e, goal, RESTART.min(left.max(1)), work, run)?
-            }
+            Work::Gmres(work) => gmres::cycle(chain, preconditioner, &r, &mut e, goal, limits, work, run)?,
             Work::Bicgstab(work) => {
-                bicgstab::cycle(chain, preconditioner, &r, &mut e, goal, left.max(1), work, run)?
+                bicgstab::cycle(chain, preconditioner, &r, &mut e, goal, limits, work, run)?
             }
-            Work::Direct => Cycle { steps: [1; W], smallest: [1.0; W] }, // `e` is the correction
+            Work::Direct => Cycle { steps: [1; W] }, // `e` is the correction
         };
-        if deep.contains(&true) {
-            corrections = Some(errors(&e, &x, accuracy));
-        }
+        let moved = errors(&e, &x, accuracy);
+        corrections = Some(moved);
         for c in 0..W {
             if goal[c].is_finite() {
-                deep[c] &= cycle.steps[c] < RESTART;
+                deep[c] &= cycle.steps[c] < limits[c] || method == Method::Bicgstab;
                 steps[c] += cycle.steps[c];
                 states[c].iterations += cycle.steps[c];
-                smallest[c] = cycle.smallest[c].min(smallest[c]).max(f64::EPSILON);
+                // By how much the preconditioner underestimated what the cycle then corrected.
+                let seen = if deep[c] || moved[0][c] == 0.0 { 1.0 } else { raw[c] / moved[0][c] };
+                smallest[c] = seen.min(smallest[c]).max(f64::EPSILON);
                 x.iter_mut().zip(&e).for_each(|(x, e)| x[c] += e[c]);
             }
         }
