@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 
 /// Sweeps allowed for each eigenvalue; two to four are the rule.
 const SWEEPS: usize = 60;
+/// Further attempts when these do not do.
+const TRIES: u32 = 5;
 
 /// Turns `a` into its real Schur form and returns the orthogonal `u` with `a_before = u a u^T`.
 ///
@@ -15,6 +17,23 @@ const SWEEPS: usize = 60;
 /// # Errors
 /// [`Error::NotConverged`] for an eigenvalue that does not settle, which finite input does not do.
 pub fn real_schur(a: &mut Mat) -> Result<Mat> {
+    let original = a.clone();
+    let mut outcome = attempt(a);
+    for round in 1..=TRIES {
+        if outcome.is_ok() {
+            break;
+        }
+        // Sweeps can go in a circle on matrices with many nearly equal, defective eigenvalues: an error
+        // of the size that rounding makes anyway leads out of it.
+        let size = 1e-15 * original.norm() * f64::from(round);
+        let noise = |i: usize, j: usize| ((i * 7919 + j * 104_729 + 31) % 1009) as f64 / 504.0 - 1.0;
+        *a = Mat::from_fn(a.n_rows(), a.n_cols(), |i, j| original[(i, j)] + size * noise(i, j));
+        outcome = attempt(a);
+    }
+    outcome
+}
+
+fn attempt(a: &mut Mat) -> Result<Mat> {
     let mut u = hessenberg(a);
     let mut end = a.n_rows();
     let size = a.norm();
