@@ -259,7 +259,7 @@ def absorption_probabilities(
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Probability of ending in each target set, shape (n, n_targets), and how it was found.
 
-    `target` holds the set of each state from 0, -1 for none. Values are accurate to 1e-12 whatever `tol`,
+    `target` holds the set of each state from 0, -1 for none. Values are accurate to 1e-11 whatever `tol`,
     the largest relative residual. `max_iter` (1000) is what a method is given before the next stronger one
     takes over. The report has `solver` and `preconditioner` (those that succeeded), `iterations`,
     `residual` and `error` (an estimate of the largest error).

@@ -39,8 +39,9 @@ pub struct Solution {
 /// * `t`: transition matrix, `(n, n)`.
 /// * `target`: for each state the index of its target set, or `None`; length `n`.
 ///
-/// Returns `x` of shape `(n, n_targets)` with the solver's report. Rows sum to 1 within
-/// 1e-11, and values are accurate to about 1e-12, however slowly the chain mixes; rows of target states are one-hot.
+/// Returns `x` of shape `(n, n_targets)` with the solver's report. Rows sum to 1 within 1e-11, and values
+/// are accurate to about 1e-11 (1e-12 with GMRES), however slowly the chain mixes; rows of target states
+/// are one-hot.
 ///
 /// # Errors
 /// [`Error::NoTarget`] without targets, [`Error::Unreachable`] when a state reaches none,

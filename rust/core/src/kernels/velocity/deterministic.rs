@@ -55,11 +55,17 @@ fn logits_of_edges(
             out.iter_mut().for_each(|l| *l = -*l);
             Ok(out)
         }
-        // v_j against x_i - x_j is the forward similarity of the edge j -> i.
+        // v_j against x_i - x_j is the forward similarity of the edge j -> i. Reversed edges carry their
+        // number (exact in a float64), so that results find back.
         Direction::Transpose => {
-            let reversed = graph.transpose();
-            let out = logits::forward(&reversed, inputs, similarity, run)?;
-            Ok(reversed.with_values(out).transpose().into_parts().2)
+            let numbers = (0..graph.nnz()).map(|edge| edge as f64).collect();
+            let reversed = graph.with_values(numbers).transpose();
+            let found = logits::forward(&reversed, inputs, similarity, run)?;
+            let mut out = vec![0.0; graph.nnz()];
+            for (&edge, l) in reversed.values().iter().zip(found) {
+                out[edge as usize] = l;
+            }
+            Ok(out)
         }
     }
 }
