@@ -83,6 +83,21 @@ impl Run {
         pool(self.threads)?.install(f)
     }
 
+    /// Does two things side by side if there are two threads.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] when the pool can not be started.
+    pub fn both<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> Result<(A, B)> {
+        if self.threads == 1 {
+            return Ok((a(), b()));
+        }
+        self.install(|| Ok(rayon::join(a, b)))
+    }
+
     /// Works through `0..n` in blocks of `block` items.
     ///
     /// `work` computes a block into its thread's scratch (made by `init`), `store` takes the finished

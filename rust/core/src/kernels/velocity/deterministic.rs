@@ -75,9 +75,9 @@ fn from_logits(graph: &Csr<'_>, mut logits: Vec<f64>, scale: f64, run: &Run) -> 
     for l in &mut logits {
         *l = if l.is_nan() { 0.0 } else { *l };
     }
-    Ok(Transitions {
-        probabilities: graph.with_values_without_zeros(probabilities),
-        logits: graph.with_values_without_zeros(logits),
-        softmax_scale: scale,
-    })
+    let (probabilities, logits) = run.both(
+        || graph.with_values_without_zeros(probabilities),
+        || graph.with_values_without_zeros(logits),
+    )?;
+    Ok(Transitions { probabilities, logits, softmax_scale: scale })
 }
