@@ -17,6 +17,40 @@ _Features = Any
 _Sparse = Any
 _CsrParts = tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32] | NDArray[np.int64]]
 
+__all__ = [
+    "__version__",
+    "absorption_probabilities",
+    "absorption_times",
+    "bias_knn_hard",
+    "bias_knn_soft",
+    "boundary_correctness",
+    "coarse_transition_matrix",
+    "column_correlations",
+    "connectivity_transitions",
+    "count_components",
+    "count_positive",
+    "eigenvectors",
+    "elementwise_product",
+    "fingerprint",
+    "first_not_finite",
+    "gpcca_macrostates",
+    "gpcca_min_chi",
+    "hard_threshold",
+    "nan_columns",
+    "project",
+    "random_walks",
+    "row_normalize",
+    "schur_decomposition",
+    "similarity",
+    "similarity_hessian",
+    "soft_threshold",
+    "stationary_distribution",
+    "strong_components",
+    "velocity_moments",
+    "velocity_transitions",
+    "weighted_sum",
+]
+
 __version__: str
 
 # Matrices ---------------------------------------------------------------------------------------------
