@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-__all__ = ["default_color", "draw_cells", "dress", "point_size"]
+__all__ = [
+    "add_colorbar",
+    "default_color",
+    "draw_cells",
+    "draw_values",
+    "dress",
+    "legend_of_categories",
+    "point_size",
+    "spread_labels",
+]
 
 _NA_COLOR = "#d3d3d3"
 # A legend beside the axes takes a second column above this many entries.
@@ -84,11 +93,43 @@ def draw_cells(
     *,
     layer: str | None = None,
     use_raw: bool | None = None,
+    palette: str | Sequence[str] | Mapping[Any, str] | None = None,
+    **style: Any,
+) -> list[Text]:
+    """Draw cells as points, coloured by a key; for the others see :func:`draw_values`.
+
+    `color` is an `obs` column, a gene or a colour, see
+    :func:`ferrocyte.pl.projection.plot_projection`.
+
+    Returns the names written on the data, for :func:`dress` to move apart once the limits are known.
+    """
+    if color is None:
+        color = default_color(adata)
+    if not isinstance(color, str):
+        if not is_color_like(color):
+            raise InvalidTypeError(
+                f"Expected `color` to be a key or a colour, found `{type(color).__name__}`."
+            )
+        values = None
+    else:
+        values = _values(adata, color, layer, use_raw)
+    colors = color
+    if isinstance(values, pd.Categorical):
+        colors = category_colors(adata, color, list(values.categories), palette)
+    return draw_values(ax, xy, values, colors, what=f"`adata.obs[{color!r}]`", **style)
+
+
+def draw_values(
+    ax: Axes,
+    xy: NDArray[np.float64],
+    values: pd.Categorical | NDArray[np.float64] | None,
+    colors: Any = None,
+    *,
+    what: str = "the values",
     size: float | Sequence[float] | None = None,
     large: bool = False,
     alpha: float | None = None,
     cmap: Any = None,
-    palette: str | Sequence[str] | Mapping[Any, str] | None = None,
     groups: str | Sequence[str] | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -102,21 +143,28 @@ def draw_cells(
     colorbar: bool = True,
     marker: str = "o",
 ) -> list[Text]:
-    """Draw cells as points; see :func:`ferrocyte.pl.projection.plot_projection` for the parameters.
+    """Draw one point per cell.
 
-    Returns the names written on the data, for :func:`dress` to move apart once the limits are known.
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    xy : ndarray of float, shape (n_cells, 2)
+    values : pandas.Categorical, ndarray of float or None
+        Of length `n_cells`; missing ones are drawn below the others in `na_color`. `None`: all cells in the
+        same colours.
+    colors
+        Colour by category; for `None`, one colour or one per cell.
+    what : str
+        What the values are called in messages.
+    **others
+        As :func:`ferrocyte.pl.projection.plot_projection` has them.
+
+    Returns
+    -------
+    list of matplotlib.text.Text
+        Names written on the data, for :func:`dress` to move apart once the limits are known.
     """
     labels: list[Text] = []
-    if color is None:
-        color = default_color(adata)
-    if not isinstance(color, str):
-        if not is_color_like(color):
-            raise InvalidTypeError(
-                f"Expected `color` to be a key or a colour, found `{type(color).__name__}`."
-            )
-        values = None
-    else:
-        values = _values(adata, color, layer, use_raw)
     n_cells = len(xy)
     sizes = np.asarray(point_size(n_cells, ax, large=large) if size is None else size, dtype=np.float64)
     if sizes.ndim > 1 or sizes.size not in (1, n_cells):
@@ -132,56 +180,87 @@ def draw_cells(
     style["rasterized"] = n_cells > 20_000  # a vector file with more points opens nowhere
 
     if values is None:
-        ax.scatter(xy[:, 0], xy[:, 1], s=sizes, color=color, **style)
+        ax.scatter(xy[:, 0], xy[:, 1], s=sizes, color=colors, **style)
     elif isinstance(values, pd.Categorical):
-        _draw_categories(ax, adata, xy, color, values, sizes, style, palette, groups, na_color)
+        _draw_categories(ax, xy, what, values, colors, sizes, style, groups, na_color)
         shown = [c for c in values.categories if (values == c).any() and _in_groups(c, groups)]
-        colors = category_colors(adata, color, list(values.categories), palette)
         if legend_loc == "on data":
             labels = _labels_on_data(
                 ax, xy, values, shown, legend_fontsize, legend_fontweight, legend_fontoutline
             )
         else:
-            handles = [
-                Line2D([], [], linestyle="", marker=marker, markersize=7, color=colors[c], label=str(c))
-                for c in shown
-            ]
-            loc = "center right out" if legend_loc in ("right margin", "right") else legend_loc
-            place_legend(
-                ax,
-                loc,
-                handles,
-                frameon=False,
-                fontsize=legend_fontsize or "small",
-                handletextpad=0.2,
-                ncols=1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
-            )
+            legend_of_categories(ax, {c: colors[c] for c in shown}, legend_loc, legend_fontsize, marker)
     else:
-        finite = np.isfinite(values)
-        low, high = vmin, vmax
-        if perc is not None and finite.any():
-            edges = np.percentile(values[finite], list(perc)) if len(perc) == 2 else (None, None)
-            low, high = (edges[0] if low is None else low), (edges[1] if high is None else high)
-        ax.scatter(xy[~finite, 0], xy[~finite, 1], s=sizes[~finite], color=na_color, **style)
-        order = np.flatnonzero(finite)
-        if sort_order:
-            order = order[np.argsort(values[order], kind="stable")]
-        points = ax.scatter(
-            xy[order, 0],
-            xy[order, 1],
-            s=sizes[order],
-            c=values[order],
-            cmap=cmap or "viridis",
-            vmin=low,
-            vmax=high,
-            **style,
-        )
-        if colorbar and len(order):
-            bar = root_figure(ax).colorbar(points, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
-            if bar.solids is not None:
-                bar.solids.set_alpha(1)
-            bar.outline.set_visible(False)
+        _draw_numbers(ax, xy, values, sizes, style, cmap, (vmin, vmax), perc, sort_order, na_color, colorbar)
     return labels
+
+
+def legend_of_categories(
+    ax: Axes,
+    colors: Mapping[Any, str],
+    loc: str | int | None,
+    fontsize: float | str | None = None,
+    marker: str = "o",
+) -> None:
+    """A point and a name for each category; `"right margin"` and `"right"` are short for a place outside."""
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, markersize=7, color=color, label=str(name))
+        for name, color in colors.items()
+    ]
+    place_legend(
+        ax,
+        "center right out" if loc in ("right margin", "right") else loc,
+        handles,
+        frameon=False,
+        fontsize=fontsize or "small",
+        handletextpad=0.2,
+        ncols=1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
+    )
+
+
+def _draw_numbers(
+    ax: Axes,
+    xy: NDArray[np.float64],
+    values: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    style: dict[str, Any],
+    cmap: Any,
+    limits: tuple[float | None, float | None],
+    perc: Sequence[float] | None,
+    sort_order: bool,
+    na_color: str,
+    colorbar: bool,
+) -> None:
+    """Points along a colour map, with its bar; high values on top."""
+    finite = np.isfinite(values)
+    low, high = limits
+    if perc is not None and finite.any():
+        edges = np.percentile(values[finite], list(perc)) if len(perc) == 2 else (None, None)
+        low, high = (edges[0] if low is None else low), (edges[1] if high is None else high)
+    ax.scatter(xy[~finite, 0], xy[~finite, 1], s=sizes[~finite], color=na_color, **style)
+    order = np.flatnonzero(finite)
+    if sort_order:
+        order = order[np.argsort(values[order], kind="stable")]
+    points = ax.scatter(
+        xy[order, 0],
+        xy[order, 1],
+        s=sizes[order],
+        c=values[order],
+        cmap=cmap or "viridis",
+        vmin=low,
+        vmax=high,
+        **style,
+    )
+    if colorbar and len(order):
+        add_colorbar(ax, points)
+
+
+def add_colorbar(ax: Axes, mappable: Any) -> None:
+    """A thin bar beside the axes."""
+    bar = root_figure(ax).colorbar(mappable, ax=ax, pad=0.02, fraction=0.05, shrink=0.85)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
+    bar.outline.set_visible(False)
 
 
 def _in_groups(category: Any, groups: str | Sequence[str] | None) -> bool:
@@ -192,13 +271,12 @@ def _in_groups(category: Any, groups: str | Sequence[str] | None) -> bool:
 
 def _draw_categories(
     ax: Axes,
-    adata: AnnData,
     xy: NDArray[np.float64],
-    key: str,
+    what: str,
     values: pd.Categorical,
+    colors: Mapping[Any, str],
     sizes: NDArray[np.float64],
     style: dict[str, Any],
-    palette: Any,
     groups: str | Sequence[str] | None,
     na_color: str,
 ) -> None:
@@ -206,10 +284,7 @@ def _draw_categories(
     names = [str(c) for c in values.categories]
     for group in [groups] if isinstance(groups, str) else (groups or []):
         if str(group) not in names:
-            raise InvalidOptionError(
-                f"Unable to find {group!r} in `adata.obs[{key!r}]`.{suggest(group, names)}"
-            )
-    colors = category_colors(adata, key, list(values.categories), palette)
+            raise InvalidOptionError(f"Unable to find {group!r} in {what}.{suggest(group, names)}")
     table = np.array(
         [colors[c] if _in_groups(c, groups) else na_color for c in values.categories] + [na_color]
     )
@@ -256,7 +331,7 @@ def _labels_on_data(
     return texts
 
 
-def _spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
+def spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
     """Push overlapping labels apart, up and down, and all of them into the axes."""
     if not texts:
         return
@@ -325,4 +400,4 @@ def dress(
     if fontsize is None:
         fontsize = float(np.clip(2.4 * axes_width(ax), 8, 12))
     ax.set_title(title or "", fontsize=fontsize)
-    _spread_labels(ax, labels)
+    spread_labels(ax, labels)
