@@ -9,13 +9,23 @@ from ferrocyte._core import __version__
 from ferrocyte._settings import CellRankConfig, settings
 
 if TYPE_CHECKING:
-    from ferrocyte import datasets, errors, kernels, pl
+    from ferrocyte import datasets, errors, estimators, kernels, pl
     from ferrocyte.lineage import Lineage
 
-__all__ = ["CellRankConfig", "Lineage", "__version__", "datasets", "errors", "kernels", "pl", "settings"]
+__all__ = [
+    "CellRankConfig",
+    "Lineage",
+    "__version__",
+    "datasets",
+    "errors",
+    "estimators",
+    "kernels",
+    "pl",
+    "settings",
+]
 
 # Loaded when first used: importing the package costs little more than importing anndata.
-_LAZY = ("datasets", "errors", "kernels", "pl")
+_LAZY = ("datasets", "errors", "estimators", "kernels", "pl")
 _LAZY_CLASSES = {"Lineage": "lineage"}
 
 

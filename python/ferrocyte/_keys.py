@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
+    "COARSE_INITIAL",
+    "COARSE_STATIONARY",
     "CONNECTIVITIES",
     "CT_CORRELATES",
     "CT_GENE_CORR",
@@ -32,6 +34,7 @@ __all__ = [
     "priming_degree",
     "probabilities",
     "projection",
+    "schur_decomposition",
     "schur_matrix",
     "schur_vectors",
     "states",
@@ -53,6 +56,9 @@ CT_PARAMS = "ct_params"
 
 # Entries of uns["<key>_params"]
 PARAMS, INIT, EMBEDDINGS = "params", "init", "embeddings"
+
+# Columns of uns["coarse_X"].obs
+COARSE_INITIAL, COARSE_STATIONARY = "coarse_init_dist", "coarse_stat_dist"
 
 # Library-size offset of count models
 OFFSET = "cellrank_offset"
@@ -123,6 +129,11 @@ def eigendecomposition(backward: bool | None) -> str:
 def schur_vectors(backward: bool | None) -> str:
     """`obsm`: real Schur vectors."""
     return f"schur_vectors_{direction(backward)}"
+
+
+def schur_decomposition(backward: bool | None) -> str:
+    """Entry of `uns[estimator_params]` with the parameters of the Schur decomposition."""
+    return f"schur_decomposition_{direction(backward)}"
 
 
 def schur_matrix(backward: bool | None) -> str:

@@ -1,0 +1,9 @@
+"""Estimators: from a transition matrix to initial and terminal states, fates and what drives them."""
+
+from __future__ import annotations
+
+from ferrocyte.estimators._base import BaseEstimator
+from ferrocyte.estimators._term_states import TermStatesEstimator
+from ferrocyte.estimators.gpcca import GPCCA
+
+__all__ = ["GPCCA", "BaseEstimator", "TermStatesEstimator"]

@@ -1,0 +1,108 @@
+"""Macrostates of a Markov chain by GPCCA: memberships, cells, names, the coarse-grained chain."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ferrocyte import _core
+from ferrocyte._settings import threads
+from ferrocyte.estimators._eigen import Schur, stationary
+from ferrocyte.estimators._states import Reference, assign_cells, categorical, name_states
+from ferrocyte.kernels._matrix import Matrix, as_csr
+from ferrocyte.lineage import Lineage
+
+__all__ = ["Macrostates", "coarse_grained", "min_chi", "single_macrostate"]
+
+
+class Macrostates(NamedTuple):
+    """What :meth:`GPCCA.compute_macrostates` stores.
+
+    Attributes
+    ----------
+    macrostates : Series of category, length n_cells
+    macrostates_colors : list of str
+    macrostates_memberships : Lineage, shape (n_cells, n_states)
+    coarse_T : DataFrame, shape (n_states, n_states), or None
+    coarse_initial_distribution, coarse_stationary_distribution : Series, length n_states, or None
+    """
+
+    macrostates: pd.Series
+    macrostates_colors: list[str]
+    macrostates_memberships: Lineage
+    coarse_T: pd.DataFrame | None  # noqa: N815
+    coarse_initial_distribution: pd.Series | None
+    coarse_stationary_distribution: pd.Series | None
+
+
+class Rotation(NamedTuple):
+    """Memberships as GPCCA+ finds them, and how good they are."""
+
+    chi: NDArray[np.float64]
+    crispness: float
+    min_chi: float
+
+
+def rotate(schur: Schur, n_states: int) -> Rotation:
+    """The crispest memberships in the first `n_states` Schur vectors."""
+    chi, _, crispness, least, _ = _core.gpcca_macrostates(
+        np.ascontiguousarray(schur.X), n_states, threads=threads()
+    )
+    return Rotation(chi, float(crispness), float(least))
+
+
+def min_chi(schur: Schur, n_states: int) -> float:
+    """Smallest membership of the inner simplex, at most 0; close to 0 where there are `n_states` states."""
+    return float(_core.gpcca_min_chi(np.ascontiguousarray(schur.X), n_states, threads=threads()))
+
+
+def coarse_matrix(
+    matrix: Matrix, chi: NDArray[np.float64], initial: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Transitions between macrostates."""
+    return _core.coarse_transition_matrix(as_csr(matrix), chi, initial, threads=threads())
+
+
+def coarse_grained(
+    matrix: Matrix,
+    chi: NDArray[np.float64],
+    index: pd.Index,
+    *,
+    n_cells: int | None,
+    ref: Reference | None,
+    initial: NDArray[np.float64] | None,
+    warn: bool = True,
+) -> Macrostates:
+    """Name the macrostates with memberships `chi` and the chain between them."""
+    n, n_states = chi.shape
+    codes = assign_cells(chi, n_cells, warn=warn)
+    names, colors = name_states(codes, n_states, ref)
+    start = np.full(n, 1 / n) if initial is None else initial
+    return Macrostates(
+        categorical(codes, names, index),
+        colors,
+        Lineage(chi, names=names, colors=colors),
+        pd.DataFrame(coarse_matrix(matrix, chi, initial), index=names, columns=names),
+        pd.Series(chi.T @ start, index=names),
+        pd.Series(chi.T @ stationary(matrix, initial), index=names),
+    )
+
+
+def single_macrostate(
+    matrix: Matrix, index: pd.Index, *, n_cells: int | None, ref: Reference | None, warn: bool = True
+) -> Macrostates:
+    """All cells in one state; its membership is the stationary distribution."""
+    pi = stationary(matrix)[:, None]
+    codes = assign_cells(pi, n_cells, warn=warn)
+    names, colors = name_states(codes, 1, ref)
+    return Macrostates(
+        categorical(codes, names, index), colors, Lineage(pi, names=names, colors=colors), None, None, None
+    )
+
+
+def as_results(found: Macrostates) -> dict[str, Any]:
+    """By the names of the results table."""
+    return found._asdict()

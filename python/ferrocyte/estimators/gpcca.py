@@ -1,0 +1,305 @@
+"""Generalized Perron cluster cluster analysis."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ferrocyte._errors import FerrocyteWarning, InvalidDataError, InvalidOptionError
+from ferrocyte._options import check_count, check_number
+from ferrocyte.estimators._eigen import (
+    Schur,
+    check_distribution,
+    check_which,
+    eigengap,
+    eigenvalues_of,
+    schur,
+)
+from ferrocyte.estimators._macrostates import (
+    Macrostates,
+    as_results,
+    coarse_grained,
+    min_chi,
+    rotate,
+    single_macrostate,
+)
+from ferrocyte.estimators._states import ClusterKey, reference
+from ferrocyte.estimators._term_states import TermStatesEstimator
+from ferrocyte.lineage import Lineage
+
+__all__ = ["GPCCA"]
+
+
+class GPCCA(TermStatesEstimator):
+    """Macrostates, and initial and terminal states among them, of a Markov chain over cells.
+
+    Parameters
+    ----------
+    object : Kernel, KernelExpression, AnnData, array, sparse matrix, str, bool or None
+        A kernel with a transition matrix, or anything :class:`~ferrocyte.kernels.PrecomputedKernel` takes.
+    **kwargs
+        To :class:`~ferrocyte.kernels.PrecomputedKernel`.
+
+    Raises
+    ------
+    NotComputedError
+        If a kernel has no matrix yet; says ``Compute transition matrix first``.
+    """
+
+    @property
+    def schur_vectors(self) -> NDArray[np.float64] | None:
+        """Real Schur vectors, shape `(n_cells, n_components)`."""
+        return self._results.get("schur_vectors")
+
+    @property
+    def schur_matrix(self) -> NDArray[np.float64] | None:
+        """Schur matrix, shape `(n_components, n_components)`."""
+        return self._results.get("schur_matrix")
+
+    @property
+    def macrostates(self) -> pd.Series | None:
+        """Categorical, by cell; missing for cells that are in none."""
+        return self._results.get("macrostates")
+
+    @property
+    def macrostates_memberships(self) -> Lineage | None:
+        """Membership of each cell in each macrostate; rows sum to 1."""
+        return self._results.get("macrostates_memberships")
+
+    @property
+    def coarse_T(self) -> pd.DataFrame | None:  # noqa: N802
+        """Transition matrix between macrostates; rows sum to 1, entries may be slightly negative."""
+        return self._results.get("coarse_T")
+
+    @property
+    def coarse_initial_distribution(self) -> pd.Series | None:
+        """Initial distribution over macrostates."""
+        return self._results.get("coarse_initial_distribution")
+
+    @property
+    def coarse_stationary_distribution(self) -> pd.Series | None:
+        """Stationary distribution over macrostates."""
+        return self._results.get("coarse_stationary_distribution")
+
+    def fit(self, n_states: Any = None, n_cells: int | None = 30, **kwargs: Any) -> Self:
+        """Compute what is needed for macrostates, and these."""
+        return self.compute_schur().compute_macrostates(n_states, n_cells, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Self:
+        """An old name of :meth:`predict_terminal_states`."""
+        return self
+
+    # Spectrum -----------------------------------------------------------------------------------------
+
+    def compute_schur(
+        self,
+        n_components: int = 20,
+        initial_distribution: ArrayLike | None = None,
+        method: Literal["krylov", "brandts"] = "krylov",
+        which: Literal["LR", "LM"] = "LR",
+        alpha: float = 1.0,
+        verbose: bool | None = None,
+    ) -> Self:
+        """Compute the dominant real Schur decomposition of the transition matrix."""
+        found, params = self._schur_of(
+            n_components=n_components,
+            initial_distribution=initial_distribution,
+            method=method,
+            which=which,
+            alpha=alpha,
+            verbose=verbose,
+        )
+        self._results.set(params=params, **_schur_results(found, params))
+        return self
+
+    def _schur_of(
+        self,
+        *,
+        n_components: int = 20,
+        initial_distribution: Any = None,
+        method: str = "krylov",
+        which: str = "LR",
+        alpha: float = 1.0,
+        verbose: bool | None = None,
+    ) -> tuple[Schur, dict[str, Any]]:
+        n = self.shape[0]
+        if method not in ("krylov", "brandts"):
+            raise InvalidOptionError(f"Invalid method {method!r}. Valid options: 'krylov', 'brandts'.")
+        which = check_which(which)
+        alpha = check_number(alpha, "alpha", low=0)
+        n_components = check_count(n_components, "n_components", least=-(2**31))
+        if n_components < 2:
+            _warn(f"Expected at least 2 Schur vectors, found `n_components={n_components}`. Computing 2.")
+            n_components = 2
+        if n_components > n:
+            _warn(f"There are {n} cells, so `n_components={n_components}` becomes {n}.")
+            n_components = n
+        initial = check_distribution(initial_distribution, n)
+        found = schur(self.transition_matrix, n_components, which, initial)
+        params = {
+            "n_components": n_components,
+            "initial_distribution": initial,
+            "method": method,
+            "which": which,
+            "alpha": alpha,
+            "verbose": verbose,
+        }
+        return found, params
+
+    # Macrostates --------------------------------------------------------------------------------------
+
+    def compute_macrostates(
+        self,
+        n_states: int | Sequence[int] | None = None,
+        n_cells: int | None = 30,
+        cluster_key: ClusterKey = None,
+        weight_key: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Compute macrostates: soft memberships, their most likely cells and the chain between them."""
+        found, params, spectrum = self._macrostates_of(
+            n_states, n_cells=n_cells, cluster_key=cluster_key, weight_key=weight_key, schur_options=kwargs
+        )
+        self._store_macrostates(found, params, spectrum)
+        return self
+
+    def _macrostates_of(
+        self,
+        n_states: Any,
+        *,
+        n_cells: Any,
+        cluster_key: ClusterKey,
+        weight_key: str | None,
+        schur_options: dict[str, Any],
+    ) -> tuple[Macrostates, dict[str, Any], tuple[Schur, dict[str, Any]] | None]:
+        """Macrostates, their parameters and, if one had to be computed, the Schur decomposition with its."""
+        index = self._cell_names()
+        ref = reference(self.adata, cluster_key, weight_key)
+        n_cells = None if n_cells is None else check_count(n_cells, "n_cells")
+        wanted = self._check_n_states(n_states)
+        params = {
+            "n_states": n_states,
+            "n_cells": n_cells,
+            "cluster_key": cluster_key,
+            "weight_key": weight_key,
+        }
+        if wanted == 1:
+            return single_macrostate(self.transition_matrix, index, n_cells=n_cells, ref=ref), params, None
+        most = wanted if isinstance(wanted, int) else wanted[1]
+        spectrum, new = self._schur_for(most, schur_options)
+        number = wanted if isinstance(wanted, int) else _largest_min_chi(spectrum, *wanted)
+        if spectrum.splits_pair(number):
+            _warn(
+                f"{number} macrostates would split a pair of complex conjugate eigenvalues. "
+                f"Computing {number + 1}."
+            )
+            number += 1
+        initial = (new[1] if new is not None else self._schur_params()).get("initial_distribution")
+        found = coarse_grained(
+            self.transition_matrix,
+            rotate(spectrum, number).chi,
+            index,
+            n_cells=n_cells,
+            ref=ref,
+            initial=None if initial is None else np.asarray(initial, dtype=np.float64),
+        )
+        return found, params, new
+
+    def _store_macrostates(
+        self, found: Macrostates, params: dict[str, Any], new: tuple[Schur, dict[str, Any]] | None
+    ) -> None:
+        values = as_results(found)
+        if new is not None:
+            values.update(_schur_results(*new))
+            self._results.set(params=params, other_params={"schur_vectors": new[1]}, **values)
+        elif found.coarse_T is None:
+            # One macrostate has nothing to do with Schur vectors.
+            self._results.set(params=params, **values, schur_vectors=None)
+        else:
+            self._results.set(params=params, **values)
+
+    def _cell_names(self) -> pd.Index:
+        adata = self.adata
+        return pd.RangeIndex(self.shape[0]).astype(str) if adata is None else adata.obs_names
+
+    def _check_n_states(self, n_states: Any) -> int | tuple[int, int]:
+        n = self.shape[0]
+        if n_states is None:
+            found = self._require("eigendecomposition")
+            return min(int(found["eigengap"]) + 1, n)
+        if isinstance(n_states, str) or not np.iterable(n_states):
+            number = check_count(n_states, "n_states")
+            if number > n:
+                raise InvalidOptionError(
+                    f"Expected `n_states` to be at most {n}, the number of cells, found {number}."
+                )
+            return number
+        limits = [check_count(v, "n_states") for v in n_states]
+        if len(limits) != 2:
+            raise InvalidOptionError(
+                f"Expected `n_states` to be a number or a pair `(min, max)`, found {len(limits)} numbers."
+            )
+        self._require("schur_vectors")
+        low, high = max(min(limits), 3), max(limits)
+        high = max(high, low + 1)
+        if high > n:
+            raise InvalidOptionError(
+                f"Expected `n_states` to be at most {n}, the number of cells, found {high}."
+            )
+        return low, high
+
+    def _schur_params(self) -> dict[str, Any]:
+        return self._results.params_of("schur_vectors")
+
+    def _schur_for(
+        self, n_states: int, options: dict[str, Any]
+    ) -> tuple[Schur, tuple[Schur, dict[str, Any]] | None]:
+        """A Schur decomposition for so many states; once more as the second item if it is a new one."""
+        x, r = self.schur_vectors, self.schur_matrix
+        if x is not None and r is not None and not options:
+            stored = Schur(x, r, eigenvalues_of(r), 0.0, 0)
+            if x.shape[1] >= n_states:
+                return stored, None
+        kept = {} if x is None else self._schur_params()
+        inherited = {k: kept[k] for k in ("initial_distribution", "which", "alpha") if k in kept}
+        new = self._schur_of(**{**inherited, "n_components": n_states, **options})
+        if new[0].X.shape[1] < n_states:
+            raise InvalidOptionError(
+                f"Expected `n_components` to be at least {n_states}, the number of states, found "
+                f"{new[0].X.shape[1]}."
+            )
+        return new[0], new
+
+
+def _largest_min_chi(spectrum: Schur, low: int, high: int) -> int:
+    """The number in [low, high] whose minChi is the largest, of those that split no complex pair."""
+    high = min(high, spectrum.X.shape[1])
+    numbers = [m for m in range(low, high + 1) if not spectrum.splits_pair(m)]
+    if not numbers:
+        raise InvalidDataError(
+            f"No number of macrostates in [{low}, {high}] leaves pairs of complex eigenvalues together. "
+            "Widen the range."
+        )
+    scores = [min_chi(spectrum, m) for m in numbers]
+    return numbers[int(np.argmax(scores))]
+
+
+def _schur_results(found: Schur, params: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schur_vectors": found.X,
+        "schur_matrix": found.R,
+        "eigendecomposition": {
+            "D": found.eigenvalues,
+            "eigengap": eigengap(found.eigenvalues, params["alpha"]),
+            "params": {"which": params["which"], "k": len(found.eigenvalues), "alpha": params["alpha"]},
+        },
+    }
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, FerrocyteWarning, stacklevel=4)
