@@ -150,6 +150,20 @@ def test_more_starts_are_never_worse():
     assert values == sorted(values)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 5))
+def test_going_on_from_a_rotation_is_never_worse(seed, m):
+    """From any rotation at all, made feasible, and from a corner that the search found."""
+    X = sets_of(None, seed, 150, m)
+    A = np.random.default_rng(seed).normal(size=(m, m))
+    _, B, crispness, min_chi, _ = _core.gpcca_improve(X, A)
+    assert crispness >= naive.crispness(naive.feasible(A, X)) - 1e-12
+    assert_allclose(crispness, naive.crispness(B), rtol=1e-12)
+    assert min_chi == _core.gpcca_min_chi(X, m)
+    found = _core.gpcca_macrostates(X, m, n_starts=1)
+    assert _core.gpcca_improve(X, 3 * found[1])[2] >= found[2] - 1e-12
+
+
 def test_same_bits_on_any_number_of_threads():
     """More cells than one thread takes by itself, on the hull and inside."""
     x = np.random.default_rng(1).normal(size=(20_000, 4)) * [1, 2, 3, 4]
@@ -190,6 +204,12 @@ def test_what_can_not_be_asked_for():
     flat = np.ascontiguousarray(X[:, [0, 1, 1]])
     with pytest.raises(InvalidDataError, match="independent"):
         _core.gpcca_macrostates(flat, 3)
+    with pytest.raises(InvalidDataError, match="one per state"):
+        _core.gpcca_improve(X, np.ones((3, 2)))
+    with pytest.raises(InvalidDataError, match="constant"):
+        _core.gpcca_improve(X, np.zeros((3, 3)))
+    with pytest.raises(InvalidDataError, match="rotation"):
+        _core.gpcca_improve(X, np.diag([1.0, np.inf, 1]))
     X[4, 2] = np.nan
     with pytest.raises(InvalidDataError, match="row 4"):
         _core.gpcca_min_chi(X, 3)

@@ -30,6 +30,7 @@ CHAIN = row_normalized(GRAPH)
 X = np.array([[1, 0, 2], [0, 1, 1], [3, 1, 0], [1, 1, 1]], dtype=float)
 V = np.array([[1, 1, 0], [0, 2, 1], [1, 0, 1], [2, 1, 1]], dtype=float)
 TIMES = np.array([0.0, 1.0, 2.0, 3.0])
+SCHUR = np.array([[1.0, -1, 0], [1, 1, 0], [1, 0, 2], [1, 0.5, 0]])
 MODEL = {"similarity": "correlation", "direction": "forward", "softmax_scale": 4.0, "n_samples": 10}
 
 
@@ -75,6 +76,11 @@ CHAINS = {
     "random_walks": walk,
     "boundary_correctness, T": lambda m, n: across(m, csr(np.ones((n, n))), points(n)),
     "project, T": lambda m, n: _core.project(m, csr(np.ones((n, n))), points(n)),
+    "schur_decomposition": lambda m, n: _core.schur_decomposition(m, None, n_components=min(2, n)),
+    "eigenvectors, left": lambda m, n: _core.eigenvectors(m, k=1, side="left"),
+    "eigenvectors, right": lambda m, n: _core.eigenvectors(m, k=1, side="right"),
+    "stationary_distribution": lambda m, n: _core.stationary_distribution(m),
+    "coarse_transition_matrix": lambda m, n: _core.coarse_transition_matrix(m, np.ones((n, 1)), None),
 }
 # Bindings of a cell-by-gene matrix.
 FEATURES = {
@@ -92,7 +98,19 @@ DENSE = {
     "boundary_correctness": lambda x, n=N: across(CHAIN, GRAPH, x),
     "similarity, v": lambda v, n=N: _core.similarity("cosine", v, X, 1.0),
     "similarity, D": lambda d, n=N: _core.similarity("correlation", V[:1], d, 1.0),
+    "gpcca_min_chi": lambda x, n=N: _core.gpcca_min_chi(x, 2),
+    "gpcca_macrostates": lambda x, n=N: _core.gpcca_macrostates(x, 2)[:4],
+    "gpcca_improve, X": lambda x, n=N: _core.gpcca_improve(x, np.eye(2))[:4],
+    "gpcca_improve, rotation": lambda a, n=N: _core.gpcca_improve(SCHUR, a)[:4],
+    "coarse_transition_matrix": lambda chi, n=N: _core.coarse_transition_matrix(CHAIN, chi, None),
     "similarity_hessian": lambda d, n=N: _core.similarity_hessian("cosine", V[0], d, 1.0),
+}
+# What those take that do not take any matrix.
+GOOD = {
+    "gpcca_min_chi": (SCHUR,),
+    "gpcca_macrostates": (SCHUR,),
+    "gpcca_improve, X": (SCHUR,),
+    "gpcca_improve, rotation": (np.array([[0, 1.0], [1, -1]]),),
 }
 
 
@@ -166,7 +184,7 @@ def test_no_cell_and_one_cell(name, n):
 @pytest.mark.parametrize("name", [*FEATURES, *DENSE])
 def test_dense_matrices_in_any_order(name, order):
     function = {**FEATURES, **DENSE}[name]
-    for good in (X, V):
+    for good in GOOD.get(name, (X, V)):
         error_or(function, ORDERS[order](good), function(good, N))
 
 

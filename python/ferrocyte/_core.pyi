@@ -33,6 +33,7 @@ __all__ = [
     "elementwise_product",
     "fingerprint",
     "first_not_finite",
+    "gpcca_improve",
     "gpcca_macrostates",
     "gpcca_min_chi",
     "hard_threshold",
@@ -262,6 +263,15 @@ def gpcca_macrostates(
     """(memberships, rotation, crispness, minChi, steps) of the crispest memberships found from the first
     `n_states` Schur vectors; shapes (n_cells, n_states), (n_states, n_states).
     """
+
+def gpcca_improve(
+    X: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    *,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, int]:
+    """As `gpcca_macrostates`, but searched from `rotation`, shape (n_states, n_states), alone."""
 
 def coarse_transition_matrix(
     T: _Sparse,

@@ -1,6 +1,6 @@
 //! Bindings of `ferrocyte_core::gpcca`.
 
-use ferrocyte_core::gpcca::{coarse, macrostates, min_chi, Params};
+use ferrocyte_core::gpcca::{coarse, improve, macrostates, min_chi, Macrostates, Params};
 use numpy::{PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -10,6 +10,7 @@ use crate::run::run_job;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(gpcca_min_chi, module)?)?;
     module.add_function(wrap_pyfunction!(gpcca_macrostates, module)?)?;
+    module.add_function(wrap_pyfunction!(gpcca_improve, module)?)?;
     module.add_function(wrap_pyfunction!(coarse_transition_matrix, module)?)
 }
 
@@ -38,10 +39,38 @@ fn gpcca_macrostates<'py>(
     n_starts: usize,
     threads: usize,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(Array<'py>, Array<'py>, f64, f64, usize)> {
+) -> PyResult<MacrostatesParts<'py>> {
     let (x, [n_cells, width]) = (matrix_values(&X, "`X`")?, [X.shape()[0], X.shape()[1]]);
     let params = Params { n_starts };
     let out = run_job(py, threads, progress, |run| macrostates(x, width, n_states, &params, run))?;
+    parts(py, out, n_cells, n_states)
+}
+
+#[pyfunction]
+#[pyo3(signature = (X, rotation, *, threads=1, progress=None))]
+#[expect(non_snake_case, reason = "the name of the Python argument")]
+fn gpcca_improve<'py>(
+    py: Python<'py>,
+    X: PyReadonlyArray2<'py, f64>,
+    rotation: PyReadonlyArray2<'py, f64>,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<MacrostatesParts<'py>> {
+    let (x, [n_cells, width]) = (matrix_values(&X, "`X`")?, [X.shape()[0], X.shape()[1]]);
+    let n_states = rotation.shape()[0];
+    let rotation = matrix_values(&rotation, "`rotation`")?;
+    let out = run_job(py, threads, progress, |run| improve(x, width, n_states, rotation, run))?;
+    parts(py, out, n_cells, n_states)
+}
+
+type MacrostatesParts<'py> = (Array<'py>, Array<'py>, f64, f64, usize);
+
+fn parts(
+    py: Python<'_>,
+    out: Macrostates,
+    n_cells: usize,
+    n_states: usize,
+) -> PyResult<MacrostatesParts<'_>> {
     Ok((
         matrix(py, out.memberships, &[n_cells, n_states])?,
         matrix(py, out.rotation, &[n_states, n_states])?,

@@ -9,6 +9,8 @@ mod cells;
 pub mod coarse;
 mod start;
 
+use rayon::prelude::*;
+
 use self::cells::Cells;
 use crate::error::{Error, Result};
 use crate::run::Run;
@@ -57,8 +59,9 @@ pub fn min_chi(x: &[f64], width: usize, n_states: usize, run: &Run) -> Result<f6
 /// * `x`: Schur vectors `X` with `X^T D X = I`, `(n_cells, width)` row after row, the first of them 1; the
 ///   first `n_states` are used and must not cut a complex pair in two.
 ///
-/// States come in the order of the corners of the inner simplex. Of several starting points, all fixed,
-/// the best outcome is taken, so that the same input gives the same answer on any number of threads.
+/// States come in the order of the corners of the inner simplex. Of several starting points, all fixed, the
+/// inner simplex comes first; of the outcomes within 1 % of the best crispness the first is taken. The same
+/// input gives the same answer on any number of threads.
 ///
 /// # Errors
 /// [`Error::Parameter`] for fewer than 2 states or more than there are columns or cells,
@@ -72,7 +75,37 @@ pub fn macrostates(
     run: &Run,
 ) -> Result<Macrostates> {
     let cells = checked(x, width, n_states, run)?;
-    run.install(|| optimise(&cells, params, run))
+    run.install(|| optimise(&cells, |few| starts(few, params.n_starts), run))
+}
+
+/// The memberships that the search reaches from a given rotation.
+///
+/// * `x`: as for [`macrostates`].
+/// * `rotation`: where to start, `(n_states, n_states)` row after row; made feasible first, as Roeblitz &
+///   Weber do. Its scale does not matter.
+///
+/// Never less crisp than the feasible rotation it starts from. States come in the order of the corners of
+/// the inner simplex, as always.
+///
+/// # Errors
+/// As [`macrostates`]; [`Error::Shape`] for a rotation that is not square or can not be made feasible,
+/// [`Error::NotFinite`] for one that is not finite.
+pub fn improve(x: &[f64], width: usize, n_states: usize, rotation: &[f64], run: &Run) -> Result<Macrostates> {
+    let cells = checked(x, width, n_states, run)?;
+    if rotation.len() != n_states * n_states {
+        let expected = format!("{n_states} rows and columns, one per state");
+        return Err(Error::shape("the rotation", expected, format!("{} values", rotation.len())));
+    }
+    if let Some(at) = rotation.iter().position(|a| !a.is_finite()) {
+        return Err(Error::NotFinite { what: "the rotation".into(), row: at / n_states });
+    }
+    run.install(|| {
+        if start::feasible(&cells, rotation).is_none() {
+            let expected = "memberships that are not constant in any column";
+            return Err(Error::shape("the rotation", expected, "a column that is"));
+        }
+        optimise(&cells, |_| vec![rotation.to_vec()], run)
+    })
 }
 
 fn checked(x: &[f64], width: usize, n_states: usize, run: &Run) -> Result<Cells> {
@@ -104,73 +137,39 @@ fn inner_simplex(cells: &Cells) -> Result<(Vec<usize>, Vec<f64>, f64)> {
 }
 
 /// Times that cells outside of the polytope are added to those that bound it.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 12;
 /// A membership below minus this is outside.
 const OUTSIDE: f64 = 1e-9;
+/// A later start must lead to crispness larger than that of an earlier one by this part to be preferred.
+const CLEARLY: f64 = 0.01;
 
-/// Makes `a` feasible and keeps it if it is better than the best so far; returns whether it was.
-fn keep_better(cells: &Cells, a: &[f64], best: &mut Option<(f64, Vec<f64>)>) -> bool {
-    let Some(a) = start::feasible(cells, a) else { return false };
-    let value = ascent::value(&a, cells.m);
-    if best.as_ref().is_some_and(|best| value <= best.0 + 1e-12) {
-        return false;
-    }
-    *best = Some((value, a));
-    true
+/// A corner that a search has led to.
+struct Outcome {
+    /// Times the number of states, the crispness.
+    value: f64,
+    rotation: Vec<f64>,
+    steps: usize,
 }
 
-fn optimise(cells: &Cells, params: &Params, run: &Run) -> Result<Macrostates> {
+fn optimise(cells: &Cells, starts: impl FnOnce(&Cells) -> Vec<Vec<f64>>, run: &Run) -> Result<Macrostates> {
     let m = cells.m;
     let (corners, simplex, min_chi) = inner_simplex(cells)?;
-    let mut outer = outer_cells(cells, &simplex);
-    let mut few = cells.select(&outer);
-    // The best of all starts, judged by what it is worth once it is feasible for all cells.
-    let mut best: Option<(f64, Vec<f64>)> = None;
-    let mut steps = 0;
-    let mut corner = None;
-    let mut floors = vec![0.0; m];
-    for start in starts(&few, params.n_starts) {
-        let Some(start) = start::feasible(&few, &start) else { continue };
-        let least = ascent::floors(&start, m);
-        let (a, n) = ascent::climb(&few, start, &least, run)?;
-        steps += n;
-        if keep_better(cells, &a, &mut best) {
-            corner = Some(a);
-            floors = least;
-        }
-    }
-    if best.is_none() {
-        keep_better(cells, &simplex, &mut best);
-    }
-    // Cells that the corner leaves outside join the others, until there are none.
-    let mut settled = false;
-    for _ in 0..ROUNDS {
-        let Some(a) = &corner else { break };
-        let outside = cells.minima(a, m).into_iter().filter(|&(chi, _)| chi < -OUTSIDE);
-        let before = outer.len();
-        outer.extend(outside.map(|(_, cell)| cell));
-        outer.sort_unstable();
-        outer.dedup();
-        settled = outer.len() == before;
-        if settled {
-            break;
-        }
-        few = cells.select(&outer);
-        let Some(start) = start::feasible(&few, a) else { break };
-        let (next, n) = ascent::climb(&few, start, &floors, run)?;
-        steps += n;
-        keep_better(cells, &next, &mut best);
-        corner = Some(next);
-    }
+    let outer = outer_cells(cells, &simplex);
+    let starts = starts(&cells.select(&outer));
+    let search = |start: &Vec<f64>| search(cells, outer.clone(), start, run);
+    let found: Vec<Option<Outcome>> = if run.threads() > 1 {
+        starts.par_iter().map(search).collect::<Result<_>>()?
+    } else {
+        starts.iter().map(search).collect::<Result<_>>()?
+    };
+    let steps = found.iter().flatten().map(|found| found.steps).sum();
+    let most = found.iter().flatten().fold(0.0_f64, |most, found| most.max(found.value));
+    // Corners of nearly the same crispness can be far apart. The first of them stays the answer if the
+    // data change a little.
+    let chosen = found.into_iter().flatten().find(|found| found.value * (1.0 + CLEARLY) >= most);
     let flat = || Error::shape("the Schur vectors", format!("{m} independent columns"), "fewer");
-    if !settled {
-        let start = best.as_ref().map(|(_, a)| a.clone()).ok_or_else(flat)?;
-        let (a, n) = ascent::climb(cells, start, &floors, run)?;
-        steps += n;
-        keep_better(cells, &a, &mut best);
-    }
-    let (_, a) = best.ok_or_else(flat)?;
-    let rotation = in_order(cells, &corners, &a);
+    let a = chosen.map(|found| found.rotation).or_else(|| start::feasible(cells, &simplex));
+    let rotation = in_order(cells, &corners, &a.ok_or_else(flat)?);
     let mut memberships = cells.times(&rotation, m);
     for row in memberships.chunks_exact_mut(m) {
         row.iter_mut().for_each(|chi| *chi = chi.max(0.0));
@@ -179,6 +178,42 @@ fn optimise(cells: &Cells, params: &Params, run: &Run) -> Result<Macrostates> {
     }
     let crispness = ascent::value(&rotation, m) / m as f64;
     Ok(Macrostates { memberships, rotation, crispness, min_chi, steps })
+}
+
+/// Goes up from `start`, bounded by the cells `outer`; those that the corner leaves outside join them,
+/// until there are none. `None` where the start can not be made feasible.
+///
+/// Never worse than the start, made feasible.
+fn search(cells: &Cells, mut outer: Vec<usize>, start: &[f64], run: &Run) -> Result<Option<Outcome>> {
+    let m = cells.m;
+    let Some(mut best) = start::feasible(cells, start) else { return Ok(None) };
+    let mut value = ascent::value(&best, m);
+    let floors = ascent::floors(&best, m);
+    let (mut a, mut steps) = (best.clone(), 0);
+    for round in 0..=ROUNDS {
+        let all = round == ROUNDS || outer.len() == cells.len();
+        let few = cells.select(&outer);
+        let few = if all { cells } else { &few };
+        let Some(from) = start::feasible(few, &a) else { break };
+        let (corner, n) = ascent::climb(few, from, &floors, run)?;
+        steps += n;
+        if let Some(feasible) = start::feasible(cells, &corner) {
+            let reached = ascent::value(&feasible, m);
+            if reached > value {
+                (best, value) = (feasible, reached);
+            }
+        }
+        let before = outer.len();
+        let outside = cells.minima(&corner, m).into_iter().filter(|&(chi, _)| chi < -OUTSIDE);
+        outer.extend(outside.map(|(_, cell)| cell));
+        outer.sort_unstable();
+        outer.dedup();
+        if all || outer.len() == before {
+            break;
+        }
+        a = corner;
+    }
+    Ok(Some(Outcome { value, rotation: best, steps }))
 }
 
 /// Cells on the hull of the cloud: those farthest out in many directions. All if there are not many.
@@ -217,11 +252,12 @@ fn outer_cells(cells: &Cells, simplex: &[f64]) -> Vec<usize> {
 }
 
 /// Rotations to start from: simplices whose first corner is the farthest cell, then the corners of that
-/// simplex in turn, then cells at even distances in the list.
+/// simplex in turn, then cells spread over the list, halving its gaps. More starts begin with the same ones.
 fn starts(cells: &Cells, n_starts: usize) -> Vec<Vec<f64>> {
     let Some(corners) = start::corners(cells, None) else { return vec![] };
     let n = cells.len();
-    let spread = (0..n_starts).map(|k| k * n / n_starts.max(1));
+    // The bits of k, mirrored: 1/2, 1/4, 3/4, 1/8, ...
+    let spread = (1..=n_starts as u32).map(|k| (k.reverse_bits() as usize * n) >> 32);
     let firsts = corners.iter().copied().chain(spread);
     let mut seen: Vec<Vec<usize>> = vec![];
     let mut out = vec![];
