@@ -2,8 +2,502 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ferrocyte import _keys
+from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, NotComputedError, nearest
+from ferrocyte._results import Results
+from ferrocyte.estimators._states import category_colors
+from ferrocyte.lineage import Lineage
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+    from ferrocyte.kernels._algebra import KernelExpression
+
 __all__ = ["PlotMembers"]
+
+Which = Literal["all", "initial", "terminal", "initial_and_terminal"]
+WHICH = ("all", "initial", "terminal", "initial_and_terminal")
+_RESULT = {"all": "macrostates", "initial": "initial_states", "terminal": "terminal_states"}
+_REMEDY = {
+    "all": "`.compute_macrostates()`",
+    "initial": "`.predict_initial_states()` or `.set_initial_states()`",
+    "terminal": "`.predict_terminal_states()` or `.set_terminal_states()`",
+}
 
 
 class PlotMembers:
-    """The `plot_*` members of estimators."""
+    """The `plot_*` members of all estimators."""
+
+    if TYPE_CHECKING:  # of BaseEstimator, which comes later in the order of bases
+        _results: Results
+
+        @property
+        def backward(self) -> bool | None: ...
+
+        @property
+        def kernel(self) -> KernelExpression: ...
+
+        def _require(self, name: str, message: str | None = None) -> Any: ...
+
+    def _plotted_adata(self) -> AnnData:
+        return self.kernel._require_adata()
+
+    # Spectrum -----------------------------------------------------------------------------------------
+
+    def plot_spectrum(
+        self,
+        n: int | None = None,
+        real_only: bool | None = None,
+        show_eigengap: bool = True,
+        show_all_xticks: bool = True,
+        legend_loc: str | int | None = None,
+        title: str | None = None,
+        marker: str = ".",
+        figsize: tuple[float, float] | None = (5, 5),
+        dpi: float | None = 100,
+        save: str | os.PathLike[str] | None = None,
+        show: bool | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes | None:
+        """Plot the top eigenvalues.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many. Default: all that were computed.
+        real_only : bool, optional
+            Real parts by rank (True, the default), or the complex plane with the unit circle (False).
+        show_eigengap : bool, default True
+            Draw a line in the eigengap.
+        show_all_xticks : bool, default True
+            A tick for each rank; else as many as fit.
+        legend_loc : str, optional
+            Where to put a legend, such as ``"upper right"``; None: none.
+        title : str, optional
+            Default: says what is shown.
+        marker : str, default "."
+            Of matplotlib's.
+        figsize, dpi, save, show, ax
+            Size in inches (default 5 x 5), resolution (default 100), path to save at, whether to show, axes
+            to draw in.
+        **kwargs
+            To :meth:`matplotlib.axes.Axes.scatter`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes or None
+            The Axes if ``show=False``.
+
+        Raises
+        ------
+        NotComputedError
+            If there is no eigendecomposition; says ``Compute eigendecomposition``.
+        InvalidOptionError
+            If `n` is not positive, or the legend position is unknown.
+
+        See Also
+        --------
+        ferrocyte.pl.spectrum_frame : The numbers behind the figure.
+        """
+        found = self._require("eigendecomposition")
+        from ferrocyte.pl.spectrum import plot_spectrum, spectrum_frame
+
+        out = plot_spectrum(
+            spectrum_frame(found, n), real_only=real_only, show_eigengap=show_eigengap,
+            show_all_xticks=show_all_xticks, legend_loc=legend_loc, title=title, marker=marker,
+            figsize=figsize, dpi=dpi, save=save, show=show, ax=ax, **kwargs,
+        )  # fmt: skip
+        return out if show is False else None
+
+    # States and fates ---------------------------------------------------------------------------------
+
+    def plot_macrostates(
+        self,
+        which: Which,
+        states: str | Sequence[str] | None = None,
+        color: str | Sequence[str] | None = None,
+        discrete: bool = True,
+        mode: Literal["embedding", "time"] = "embedding",
+        time_key: str = "latent_time",
+        basis: str = "umap",
+        same_plot: bool = True,
+        title: str | Sequence[str] | None = None,
+        cmap: str | Colormap = "viridis",
+        *,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+        save: str | os.PathLike[str] | None = None,
+        show: bool | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes | list[Axes] | None:
+        """Plot macrostates on an embedding or along time.
+
+        Parameters
+        ----------
+        which : {"all", "initial", "terminal", "initial_and_terminal"}
+            All macrostates, those that are initial or terminal states, or both of these, then called
+            ``"initial: <name>"`` and ``"terminal: <name>"``.
+        states : str or sequence of str, optional
+            Plot only these. With ``discrete=False`` also mixtures such as ``"a, b"``. Default: all.
+        color : str or sequence of str, optional
+            Keys of `obs` or genes. On an embedding each has a panel before those of the states; it has no
+            effect with ``discrete=False`` and ``same_plot=True``. Along time the points have its colours.
+        discrete : bool, default True
+            Plot the cells that were assigned to states; else memberships of all cells. States that were set
+            by hand have no memberships, and are plotted as cells with a warning.
+        mode : {"embedding", "time"}, default "embedding"
+            Along time, memberships are drawn with one panel per state, cells with one row per state.
+        time_key : str, default "latent_time"
+            Column of `obs` with the time, for ``mode="time"``.
+        basis : str, default "umap"
+            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
+        same_plot : bool, default True
+            One panel for all states; else one for each. Along time it has no effect.
+        title : str or sequence of str, optional
+            Of the figure, or one for each panel of states.
+        cmap : str or Colormap, default "viridis"
+            Colours of memberships in panels of their own. In one panel, cells have the colour of the state
+            they belong to most, the stronger the more they do.
+        ncols, figsize, dpi, save, show, ax
+            Panels per row, size in inches, resolution, path to save at, whether to show, axes to draw in.
+        **kwargs
+            To :func:`ferrocyte.pl.plot_states`: `legend_loc`, `size`, `perc`, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes, list of them or None
+            The Axes if ``show=False``; a list if there are several panels.
+
+        Raises
+        ------
+        NotComputedError
+            If there are no such states; says ``Compute <which> states first``.
+        InvalidOptionError
+            If `which` is unknown; says ``Unable to plot``. If a state or an option is.
+        MissingDataError
+            If the embedding, the time, `color` or a lineage is not there.
+        InvalidDataError
+            If there is no annotated data, or the time is not finite.
+
+        See Also
+        --------
+        ferrocyte.pl.states_frame : The numbers behind the figure.
+        """
+        if which not in WHICH:
+            close = nearest(which, WHICH)
+            hint = f" Did you mean {close!r}?" if close is not None else ""
+            listed = ", ".join(repr(w) for w in WHICH)
+            raise InvalidOptionError(f"Unable to plot {which!r} states.{hint} Valid options: {listed}.")
+        adata = self._plotted_adata()
+        values, colors = self._states_to_plot(which, discrete)
+        from ferrocyte.pl.states import plot_states
+
+        if mode == "time" and isinstance(values, Lineage):
+            kwargs.setdefault("ylabel", "membership")
+        out = plot_states(
+            adata, values, subset=states, colors=colors, color=color, mode=mode, time_key=time_key,
+            basis=basis, same_plot=same_plot, title=title, name=f"{which.replace('_', ' ')} states",
+            cmap=cmap, ncols=ncols, figsize=figsize, dpi=dpi, save=save, show=show, ax=ax, **kwargs,
+        )  # fmt: skip
+        return out if show is False else None
+
+    def _states_to_plot(self, which: str, discrete: bool) -> tuple[Any, dict[str, str] | None]:
+        """Memberships, or cells with the colours of their states."""
+        kinds = ("initial", "terminal") if which == "initial_and_terminal" else (which,)
+        for kind in kinds:
+            if self._results.get(_RESULT[kind]) is None:
+                raise NotComputedError(f"Compute {kind} states first as {_REMEDY[kind]}.")
+        if not discrete:
+            parts = [self._results.get(f"{_RESULT[kind]}_memberships") for kind in kinds]
+            if all(part is not None for part in parts):
+                return self._join_memberships(kinds, parts), None
+            warnings.warn(
+                f"There are no memberships of {which.replace('_', ' ')} states, since they were set by hand. "
+                "Plotting the cells in them.",
+                FerrocyteWarning,
+                stacklevel=3,
+            )
+        cells = [(self._results.get(_RESULT[kind]), self._state_colors(kind)) for kind in kinds]
+        if len(cells) == 1:
+            return cells[0]
+        from ferrocyte.pl.states import merge_states
+
+        return merge_states(*cells)
+
+    def _join_memberships(self, kinds: Sequence[str], parts: Sequence[Lineage]) -> Lineage:
+        names, colors = [], []
+        for kind, part in zip(kinds, parts, strict=True):
+            shades = self._state_colors(kind)
+            own = zip(part.names.tolist(), part.colors.tolist(), strict=True)
+            for name, color in own:
+                names.append(name if len(kinds) == 1 else f"{kind}: {name}")
+                colors.append(shades.get(name, color))
+        return Lineage(np.hstack([part.X for part in parts]), names=names, colors=colors)
+
+    def _state_colors(self, kind: str) -> dict[str, str]:
+        """Those in the annotated data, where a user may have changed them, else those of the estimator."""
+        name = _RESULT[kind]
+        keys = {
+            "all": _keys.macrostates(self.backward),
+            "initial": _keys.states(self.backward, initial=True),
+            "terminal": _keys.states(self.backward),
+        }
+        names = [str(c) for c in self._results.get(name).cat.categories]
+        colors = self._results.get(f"{name}_colors")
+        adata = self.kernel._require_adata()
+        if colors is None or _keys.colors(keys[kind]) in adata.uns:
+            colors = category_colors(adata, keys[kind], len(names))
+        return dict(zip(names, colors, strict=True))
+
+    def plot_fate_probabilities(
+        self,
+        states: str | Sequence[str] | None = None,
+        color: str | Sequence[str] | None = None,
+        mode: Literal["embedding", "time"] = "embedding",
+        time_key: str | None = None,
+        basis: str = "umap",
+        same_plot: bool = True,
+        title: str | Sequence[str] | None = None,
+        cmap: str | Colormap = "viridis",
+        *,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+        save: str | os.PathLike[str] | None = None,
+        show: bool | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes | list[Axes] | None:
+        """Plot fate probabilities on an embedding or along time.
+
+        Parameters
+        ----------
+        states : str or sequence of str, optional
+            Plot only these, also mixtures such as ``"a, b"``. Default: all.
+        color : str or sequence of str, optional
+            Keys of `obs` or genes. On an embedding each has a panel before those of the fates, unless they
+            share one. Along time the points have its colours.
+        mode : {"embedding", "time"}, default "embedding"
+            Along time there is one panel per fate.
+        time_key : str, optional
+            Column of `obs` with the time; needed for ``mode="time"``.
+        basis : str, default "umap"
+            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
+        same_plot : bool, default True
+            One panel for all fates; else one for each. Along time it has no effect.
+        title : str or sequence of str, optional
+            Of the figure, or one for each panel of fates.
+        cmap : str or Colormap, default "viridis"
+            Colours of probabilities in panels of their own. In one panel, cells have the colour of their most
+            likely fate, the stronger the more likely it is.
+        ncols, figsize, dpi, save, show, ax
+            Panels per row, size in inches, resolution, path to save at, whether to show, axes to draw in.
+        **kwargs
+            To :func:`ferrocyte.pl.plot_states`: `legend_loc`, `size`, `perc`, `vmax`, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes, list of them or None
+            The Axes if ``show=False``; a list if there are several panels.
+
+        Raises
+        ------
+        NotComputedError
+            If there are no fate probabilities.
+        MissingDataError
+            If the embedding, the time, `color` or a fate is not there.
+        InvalidOptionError, InvalidDataError
+            If an option is out of range, there is no annotated data, or the time is not finite.
+
+        See Also
+        --------
+        ferrocyte.pl.states_frame : The numbers behind the figure.
+        """
+        adata = self._plotted_adata()
+        fates = self._require("fate_probabilities")
+        from ferrocyte.pl.states import plot_states
+
+        out = plot_states(
+            adata, fates, subset=states, color=color, mode=mode, time_key=time_key, basis=basis,
+            same_plot=same_plot, title=title, name="fate probabilities", cmap=cmap, ncols=ncols,
+            figsize=figsize, dpi=dpi, save=save, show=show, ax=ax, **kwargs,
+        )  # fmt: skip
+        return out if show is False else None
+
+    # Drivers ------------------------------------------------------------------------------------------
+
+    def plot_lineage_drivers(
+        self,
+        lineage: str,
+        n_genes: int = 8,
+        use_raw: bool = False,
+        ascending: bool = False,
+        ncols: int | None = None,
+        title_fmt: str = "{gene} qval={qval:.4e}",
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+        save: str | os.PathLike[str] | None = None,
+        show: bool | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes | list[Axes] | None:
+        """Plot the expression of the genes that correlate most with a lineage.
+
+        Parameters
+        ----------
+        lineage : str
+            Which lineage.
+        n_genes : int, default 8
+            How many genes.
+        use_raw : bool, default False
+            Expression in `adata.raw`.
+        ascending : bool, default False
+            Take the genes with the lowest correlations instead.
+        ncols : int, optional
+            Panels per row.
+        title_fmt : str, default "{gene} qval={qval:.4e}"
+            Title of a panel; fields are `gene`, `pval`, `qval` and `corr`.
+        figsize, dpi, save, show, ax
+            Size in inches, resolution, path to save at, whether to show, axes to draw in.
+        **kwargs
+            To :func:`ferrocyte.pl.plot_lineage_drivers`: `basis`, `layer`, `size`, `cmap`, `perc`, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes, list of them or None
+            The Axes if ``show=False``; a list if there are several genes.
+
+        Raises
+        ------
+        NotComputedError
+            If there are no drivers; names ``lineage_drivers``.
+        MissingDataError
+            If there is no such lineage, says ``Lineage ... not found``; or no such embedding or gene.
+        InvalidOptionError
+            If `n_genes` is not positive, says ``to be positive``; if `title_fmt` has other fields.
+
+        See Also
+        --------
+        ferrocyte.pl.drivers_frame : The numbers behind the figure.
+        """
+        drivers = self._require("lineage_drivers")
+        from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
+
+        table = drivers_frame(drivers, lineage, n_genes, ascending=ascending)
+        out = plot_lineage_drivers(
+            self._plotted_adata(), table, use_raw=use_raw, ncols=ncols, title_fmt=title_fmt, figsize=figsize,
+            dpi=dpi, save=save, show=show, ax=ax, **kwargs,
+        )  # fmt: skip
+        return out if show is False else None
+
+    def plot_lineage_drivers_correlation(
+        self,
+        lineage_x: str,
+        lineage_y: str,
+        color: str | None = None,
+        gene_sets: Mapping[str, str | Sequence[str]] | None = None,
+        gene_sets_colors: Sequence[str] | None = None,
+        use_raw: bool = False,
+        cmap: str | Colormap = "RdYlBu_r",
+        fontsize: float = 12,
+        adjust_text: bool = False,
+        legend_loc: str | int | None = "best",
+        figsize: tuple[float, float] | None = (4, 4),
+        dpi: float | None = None,
+        save: str | os.PathLike[str] | None = None,
+        show: bool | None = True,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes | None:
+        """Plot the correlation of genes with one lineage against that with another.
+
+        Parameters
+        ----------
+        lineage_x, lineage_y : str
+            Lineages of the two axes.
+        color : str, optional
+            What to colour genes by: a column of `lineage_drivers` or of `adata.var`.
+        gene_sets : dict, optional
+            Genes to mark and name, by name of their set.
+        gene_sets_colors : sequence, optional
+            Colour of each gene set. Default: that of the lineage of the same name, if all sets have one, else
+            the default colours.
+        use_raw : bool, default False
+            Look for `color` in `adata.raw.var`.
+        cmap : str or Colormap, default "RdYlBu_r"
+            Colours of a numeric `color`.
+        fontsize : float, default 12
+            Of the names of genes, in points.
+        adjust_text : bool, default False
+            Move names apart where they would overlap.
+        legend_loc : str or None, default "best"
+            Where to put the legend.
+        figsize, dpi, save, show, ax
+            Size in inches (default 4 x 4), resolution, path to save at, whether to show, axes to draw in.
+        **kwargs
+            To :func:`ferrocyte.pl.plot_lineage_drivers_correlation`: `size`, `alpha`, `title`, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes or None
+            The Axes if ``show=False``.
+
+        Raises
+        ------
+        NotComputedError
+            If there are no drivers; names ``lineage_drivers``.
+        MissingDataError
+            If there is no such lineage, says ``Lineage ... not found``; if there is no such column or gene.
+        InvalidOptionError
+            If there are fewer colours than gene sets, or the legend position is unknown.
+
+        See Also
+        --------
+        ferrocyte.pl.drivers_correlation_frame : The numbers behind the figure.
+        """
+        drivers = self._require("lineage_drivers")
+        from ferrocyte.pl.drivers_correlation import (
+            drivers_correlation_frame,
+            plot_lineage_drivers_correlation,
+        )
+
+        var = self._annotated_genes(use_raw)
+        table = drivers_correlation_frame(
+            drivers, lineage_x, lineage_y, var=var, color=color, gene_sets=gene_sets
+        )
+        if gene_sets_colors is None and gene_sets:
+            gene_sets_colors = self._lineage_colors(gene_sets)
+        out = plot_lineage_drivers_correlation(
+            table, color=color, gene_sets_colors=gene_sets_colors, cmap=cmap, fontsize=fontsize,
+            adjust_text=adjust_text, legend_loc=legend_loc, figsize=figsize, dpi=dpi, save=save, show=show,
+            ax=ax, **kwargs,
+        )  # fmt: skip
+        return out if show is False else None
+
+    def _annotated_genes(self, use_raw: bool) -> pd.DataFrame:
+        adata = self._plotted_adata()
+        if not use_raw:
+            return adata.var
+        if adata.raw is None:
+            raise InvalidOptionError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
+        return adata.raw.var
+
+    def _lineage_colors(self, names: Mapping[str, Any]) -> list[str] | None:
+        fates = self._results.get("fate_probabilities")
+        if fates is None:
+            return None
+        colors = dict(zip(fates.names.tolist(), fates.colors.tolist(), strict=True))
+        return [colors[n] for n in names] if all(n in colors for n in names) else None

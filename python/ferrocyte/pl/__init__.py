@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from ferrocyte.pl.coarse import coarse_frame, plot_coarse_T
+from ferrocyte.pl.composition import composition_frame, plot_composition
+from ferrocyte.pl.drivers_correlation import drivers_correlation_frame, plot_lineage_drivers_correlation
 from ferrocyte.pl.flow import compute_flow, plot_single_flow
+from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
+from ferrocyte.pl.n_states import n_states_frame, plot_n_states
+from ferrocyte.pl.pie import pie_values, plot_pie
 from ferrocyte.pl.projection import plot_projection, vector_grid
 from ferrocyte.pl.random_walks import plot_random_walks, walks_frame
+from ferrocyte.pl.schur_matrix import plot_schur_matrix, schur_frame
+from ferrocyte.pl.spectrum import plot_spectrum, spectrum_frame
+from ferrocyte.pl.states import merge_states, plot_states, states_frame
+from ferrocyte.pl.tsi import plot_tsi, tsi_frame
 
 __all__ = [
+    "coarse_frame",
+    "composition_frame",
     "compute_flow",
+    "drivers_correlation_frame",
+    "drivers_frame",
+    "merge_states",
+    "n_states_frame",
+    "pie_values",
+    "plot_coarse_T",
+    "plot_composition",
+    "plot_lineage_drivers",
+    "plot_lineage_drivers_correlation",
+    "plot_n_states",
+    "plot_pie",
     "plot_projection",
     "plot_random_walks",
+    "plot_schur_matrix",
     "plot_single_flow",
+    "plot_spectrum",
+    "plot_states",
+    "plot_tsi",
+    "schur_frame",
+    "spectrum_frame",
+    "states_frame",
+    "tsi_frame",
     "vector_grid",
     "walks_frame",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import is_color_like
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from ferrocyte._errors import (
@@ -24,14 +25,16 @@ from ferrocyte.pl._common import as_categorical, axes_width, category_colors, pl
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.text import Text
 
 __all__ = [
     "add_colorbar",
+    "cell_values",
     "default_color",
     "draw_cells",
     "draw_values",
     "dress",
+    "gene_expression",
+    "labels_on_data",
     "legend_of_categories",
     "point_size",
     "spread_labels",
@@ -60,13 +63,27 @@ def point_size(n_cells: int, ax: Axes, *, large: bool = False) -> float:
     return float(np.clip(area, least, most * min(1.0, square_inches / 20)))
 
 
-def _values(
+def cell_values(
     adata: AnnData, color: str, layer: str | None, use_raw: bool | None
 ) -> pd.Categorical | NDArray[np.float64] | None:
     """Values of an `obs` column or a gene; None if `color` is a colour."""
     if color in adata.obs:
         names = as_categorical(adata.obs[color])
         return names if names is not None else np.asarray(adata.obs[color], dtype=np.float64)
+    vector = _gene_vector(adata, color, layer, use_raw)
+    if vector is not None:
+        return vector
+    if is_color_like(color):
+        return None
+    raise MissingDataError(
+        f"Unable to find `color={color!r}`: no such column in `adata.obs`, no such gene, and no "
+        f"colour of that name.{suggest(color, adata.obs.columns)}"
+    )
+
+
+def _gene_vector(
+    adata: AnnData, gene: str, layer: str | None, use_raw: bool | None
+) -> NDArray[np.float64] | None:
     if layer is not None and layer not in adata.layers:
         raise MissingDataError(
             f"Unable to find `adata.layers[{layer!r}]`.{suggest(layer, adata.layers.keys())}"
@@ -74,15 +91,28 @@ def _values(
     if use_raw and adata.raw is None:
         raise MissingDataError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
     genes = adata.raw.var_names if use_raw else adata.var_names
-    if color in genes:
-        vector = adata.raw.obs_vector(color) if use_raw else adata.obs_vector(color, layer=layer)
-        return np.asarray(vector, dtype=np.float64)
-    if is_color_like(color):
+    if gene not in genes:
         return None
-    raise MissingDataError(
-        f"Unable to find `color={color!r}`: no such column in `adata.obs`, no such gene, and no "
-        f"colour of that name.{suggest(color, adata.obs.columns)}"
-    )
+    vector = adata.raw.obs_vector(gene) if use_raw else adata.obs_vector(gene, layer=layer)
+    return np.asarray(vector, dtype=np.float64)
+
+
+def gene_expression(
+    adata: AnnData, gene: str, layer: str | None = None, use_raw: bool | None = None
+) -> NDArray[np.float64]:
+    """Expression of one gene in `X`, a layer or `raw`; shape (n_cells,).
+
+    Raises
+    ------
+    MissingDataError
+        If the gene, the layer or `raw` is not there.
+    """
+    vector = _gene_vector(adata, gene, layer, use_raw)
+    if vector is None:
+        where = "adata.raw.var_names" if use_raw else "adata.var_names"
+        genes = adata.raw.var_names if use_raw else adata.var_names
+        raise MissingDataError(f"Unable to find gene {gene!r} in `{where}`.{suggest(gene, genes)}")
+    return vector
 
 
 def draw_cells(
@@ -112,7 +142,7 @@ def draw_cells(
             )
         values = None
     else:
-        values = _values(adata, color, layer, use_raw)
+        values = cell_values(adata, color, layer, use_raw)
     colors = color
     if isinstance(values, pd.Categorical):
         colors = category_colors(adata, color, list(values.categories), palette)
@@ -142,6 +172,7 @@ def draw_values(
     legend_fontoutline: float | None = None,
     colorbar: bool = True,
     marker: str = "o",
+    rim: float = 0.0,
 ) -> list[Text]:
     """Draw one point per cell.
 
@@ -154,6 +185,8 @@ def draw_values(
         same colours.
     colors
         Colour by category; for `None`, one colour or one per cell.
+    rim : float
+        Width of a dark rim, in points, around cells that have a category.
     what : str
         What the values are called in messages.
     **others
@@ -182,12 +215,11 @@ def draw_values(
     if values is None:
         ax.scatter(xy[:, 0], xy[:, 1], s=sizes, color=colors, **style)
     elif isinstance(values, pd.Categorical):
-        _draw_categories(ax, xy, what, values, colors, sizes, style, groups, na_color)
+        _draw_categories(ax, xy, what, values, colors, sizes, style, groups, na_color, rim)
         shown = [c for c in values.categories if (values == c).any() and _in_groups(c, groups)]
         if legend_loc == "on data":
-            labels = _labels_on_data(
-                ax, xy, values, shown, legend_fontsize, legend_fontweight, legend_fontoutline
-            )
+            spots = {c: xy[np.asarray(values == c)] for c in shown}
+            labels = labels_on_data(ax, spots, legend_fontsize, legend_fontweight, legend_fontoutline)
         else:
             legend_of_categories(ax, {c: colors[c] for c in shown}, legend_loc, legend_fontsize, marker)
     else:
@@ -201,21 +233,27 @@ def legend_of_categories(
     loc: str | int | None,
     fontsize: float | str | None = None,
     marker: str = "o",
+    *,
+    shared: bool = False,
 ) -> None:
-    """A point and a name for each category; `"right margin"` and `"right"` are short for a place outside."""
+    """A point and a name for each category; `"right margin"` and `"right"` are short for a place outside.
+
+    If `shared`, that place is beside the whole figure.
+    """
     handles = [
         Line2D([], [], linestyle="", marker=marker, markersize=7, color=color, label=str(name))
         for name, color in colors.items()
     ]
-    place_legend(
-        ax,
-        "center right out" if loc in ("right margin", "right") else loc,
-        handles,
-        frameon=False,
-        fontsize=fontsize or "small",
-        handletextpad=0.2,
-        ncols=1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
-    )
+    look: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": fontsize or "small",
+        "handletextpad": 0.2,
+        "ncols": 1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
+    }
+    if shared and loc in ("right margin", "right"):
+        root_figure(ax).legend(handles=handles, loc="outside right center", **look)
+    else:
+        place_legend(ax, "center right out" if loc in ("right margin", "right") else loc, handles, **look)
 
 
 def _draw_numbers(
@@ -279,6 +317,7 @@ def _draw_categories(
     style: dict[str, Any],
     groups: str | Sequence[str] | None,
     na_color: str,
+    rim: float,
 ) -> None:
     """One scatter for all categories, in cell order: no cluster hides another because of its name."""
     names = [str(c) for c in values.categories]
@@ -290,25 +329,25 @@ def _draw_categories(
     )
     background = (table[values.codes] == na_color) if groups is not None else values.codes < 0
     order = np.argsort(~background, kind="stable")
+    style = {**style, "linewidths": np.where(background, 0.0, rim)[order]}
+    if rim:
+        style["edgecolors"] = "#202020"
     ax.scatter(xy[order, 0], xy[order, 1], s=sizes[order], c=table[values.codes][order], **style)
 
 
-def _labels_on_data(
+def labels_on_data(
     ax: Axes,
-    xy: NDArray[np.float64],
-    values: pd.Categorical,
-    shown: Sequence[Any],
-    fontsize: float | str | None,
-    fontweight: int | str | None,
-    outline: float | None,
+    spots: Mapping[Any, NDArray[np.float64]],
+    fontsize: float | str | None = None,
+    fontweight: int | str | None = None,
+    outline: float | None = None,
 ) -> list[Text]:
-    """Category names at the middle cell of each category, moved apart where they would overlap."""
+    """Names at the middle one of their points; :func:`dress` moves them apart where they would overlap."""
     texts = []
     if fontsize is None:
-        fontsize = float(np.clip(1.9 * axes_width(ax), 6, 10) - (1 if len(shown) > 10 else 0))
+        fontsize = float(np.clip(1.9 * axes_width(ax), 6, 10) - (1 if len(spots) > 10 else 0))
     halo = [patheffects.withStroke(linewidth=2.5 if outline is None else outline, foreground="white")]
-    for category in shown:
-        points = xy[np.asarray(values == category)]
+    for name, points in spots.items():
         points = points[np.isfinite(points).all(axis=1)]
         if not len(points):
             continue
@@ -319,7 +358,7 @@ def _labels_on_data(
             ax.text(
                 spot[0],
                 spot[1],
-                str(category),
+                str(name),
                 ha="center",
                 va="center",
                 zorder=5,
@@ -339,7 +378,8 @@ def spread_labels(ax: Axes, texts: Sequence[Text], rounds: int = 60) -> None:
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
     frame = ax.get_window_extent()
-    boxes = [t.get_window_extent(renderer) for t in texts]
+    # Of the text alone: an annotation counts its line, too.
+    boxes = [Text.get_window_extent(t, renderer) for t in texts]
     centers = np.array([[(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2] for b in boxes])
     half = np.array([[b.width / 2 + 1, b.height / 2 + 1] for b in boxes])
     start = ax.transData.transform([t.get_position() for t in texts])

@@ -46,6 +46,7 @@ __all__ = [
     "place_legend",
     "root_figure",
     "save_figure",
+    "turn_labels",
 ]
 
 # Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
@@ -377,6 +378,14 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None 
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, bbox_inches="tight", transparent=True, dpi="figure" if dpi is None else dpi)
     return target
+
+
+def turn_labels(ax: Axes, degrees: float) -> None:
+    """Turn the names below the axes; slanted ones end at their tick."""
+    slanted = degrees % 90 != 0
+    for label in ax.get_xticklabels():
+        label.set(rotation=degrees, rotation_mode="anchor" if slanted else "default")
+        label.set_horizontalalignment("center" if not slanted else "right" if degrees % 180 < 90 else "left")
 
 
 def is_interactive() -> bool:

@@ -9,7 +9,15 @@ from typing import Any
 
 from ferrocyte._errors import FerrocyteWarning, InvalidTypeError
 
-__all__ = ["sort_keywords"]
+__all__ = ["CELL_KEYWORDS", "FRAME_KEYWORDS", "cell_style", "sort_keywords"]
+
+# How points of cells look, and the frame around them, on every figure of an embedding.
+CELL_KEYWORDS = (
+    "layer", "use_raw", "size", "s", "alpha", "palette", "groups", "vmin", "vmax", "perc", "sort_order",
+    "na_color", "cmap", "color_map",
+    "legend_loc", "legend_fontsize", "legend_fontweight", "legend_fontoutline", "colorbar", "marker",
+)  # fmt: skip
+FRAME_KEYWORDS = ("frameon", "xlabel", "ylabel", "fontsize", "xlim", "ylim")
 
 # Understood, because scripts pass them, but with nothing to steer here: name and its usual default.
 NO_EFFECT: dict[str, Any] = {
@@ -70,3 +78,19 @@ def sort_keywords(given: Mapping[str, Any], known: Iterable[str], figure: str) -
                 f"{figure} has no keyword {name!r}.{hint} It has: {', '.join(sorted(known))}."
             )
     return kept
+
+
+def cell_style(options: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """What of `options` is about points of cells, under one name for each.
+
+    `s` is `size` and `color_map` is `cmap`; what is `None` falls to `defaults`, except `legend_loc`, for
+    which it means that there is to be no legend.
+    """
+    style = {name: options[name] for name in CELL_KEYWORDS if options.get(name) is not None}
+    for short, name in (("s", "size"), ("color_map", "cmap")):
+        if short in style:
+            style.setdefault(name, style[short])
+            del style[short]
+    if "legend_loc" in options:
+        style["legend_loc"] = options["legend_loc"]
+    return {**defaults, **style}

@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["VectorGrid", "plot_projection", "quiver_scale", "vector_grid"]
 
-_CELL_KEYWORDS = (
-    "layer", "use_raw", "size", "alpha", "palette", "groups", "vmin", "vmax", "perc", "sort_order",
-    "na_color",
-    "legend_loc", "legend_fontsize", "legend_fontweight", "legend_fontoutline", "colorbar", "marker",
-)  # fmt: skip
-_FRAME_KEYWORDS = ("frameon", "xlabel", "ylabel", "fontsize", "xlim", "ylim")
 _STREAM_KEYWORDS = ("arrow_style", "max_length", "integration_direction")
 _GRID_KEYWORDS = ("arrow_length", "scale", "autoscale")
-_SHARED_KEYWORDS = ("smooth", "min_mass", "n_neighbors", "cutoff_perc", "components", "cmap", "color_map")
+_SHARED_KEYWORDS = ("smooth", "min_mass", "n_neighbors", "cutoff_perc", "components")
 
 
 def plot_projection(
@@ -123,9 +117,9 @@ def plot_projection(
         embedding_coordinates,
         finish,
     )
-    from ferrocyte.pl._keywords import sort_keywords
+    from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, cell_style, sort_keywords
 
-    known = (*_CELL_KEYWORDS, *_FRAME_KEYWORDS, *_STREAM_KEYWORDS, *_GRID_KEYWORDS, *_SHARED_KEYWORDS)
+    known = (*CELL_KEYWORDS, *FRAME_KEYWORDS, *_STREAM_KEYWORDS, *_GRID_KEYWORDS, *_SHARED_KEYWORDS)
     options = sort_keywords(kwargs, known, "plot_projection")
     if isinstance(color, list | tuple) and not _is_rgb(color):
         return _panels(
@@ -157,17 +151,13 @@ def plot_projection(
     field = {name: options.pop(name, None) for name in ("smooth", "min_mass", "n_neighbors", "cutoff_perc")}
     grid = vector_grid(xy, uv, density=1.0 if stream else (density or 1.0), stream=stream, **field)
 
-    frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
-    cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
-    cells.setdefault("alpha", 0.4)
+    frame = {name: options.pop(name, None) for name in FRAME_KEYWORDS}
+    cells = cell_style(options, alpha=0.4, legend_loc="on data")
     color = default_color(adata) if color is None else color
-    cmap = options.get("cmap") or options.get("color_map")
-    # legend_loc=None means no legend, so it may not fall out with the other Nones.
-    cells["legend_loc"] = options.get("legend_loc", "on data")
     if title is None:
         title = color if isinstance(color, str) and (color in adata.obs or color in adata.var_names) else ""
     with drawing(ax, figsize, dpi) as (axes, ours):
-        labels = draw_cells(axes, adata, xy, color, cmap=cmap, large=True, **cells)
+        labels = draw_cells(axes, adata, xy, color, large=True, **cells)
         finite = xy[np.isfinite(xy).all(axis=1)]
         axes.update_datalim(finite)
         dress(axes, basis=basis, title=str(title), components=pair, labels=labels, **frame)

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_random_walks", "walks_frame"]
 
-_CELL_KEYWORDS = (
-    "layer", "use_raw", "size", "alpha", "palette", "groups", "vmin", "vmax", "sort_order",
-    "na_color", "legend_loc",
-    "legend_fontsize", "legend_fontweight", "legend_fontoutline", "colorbar", "marker",
-)  # fmt: skip
-_FRAME_KEYWORDS = ("frameon", "xlabel", "ylabel", "fontsize", "xlim", "ylim")
-
 
 def walks_frame(
     walks: Sequence[ArrayLike], embedding: ArrayLike, obs_names: Sequence[str] | pd.Index | None = None
@@ -144,13 +137,12 @@ def plot_random_walks(
     ax : matplotlib.axes.Axes, optional
         Draw here; a new figure by default.
     **kwargs
-        As `scanpy.pl.embedding` calls them, for the cells: `layer`, `use_raw`, `size` (square points),
-        `alpha`,
-        `color_map`, `palette`, `groups`, `vmin`, `vmax`, `sort_order`, `na_color`, `marker`, `components`,
-        `legend_loc` (default `"right margin"`, for which `"right"` is short; `"on data"`, `"none"`, or a
-        place
-        such as `"upper left"`), `legend_fontsize`, `legend_fontweight`, `legend_fontoutline`, `colorbar`,
-        `frameon` (default off), `xlabel`, `ylabel`, `fontsize`, `xlim`, `ylim`.
+        As `scanpy.pl.embedding` calls them, for the cells: `layer`, `use_raw`, `size` or `s` (square points),
+        `alpha`, `color_map`, `palette`, `groups`, `vmin`, `vmax`, `perc`, `sort_order`, `na_color`, `marker`,
+        `components`, `legend_loc` (default `"right margin"`, for which `"right"` is short; `"on data"`,
+        `"none"`, or a place such as `"upper left"`), `legend_fontsize`, `legend_fontweight`,
+        `legend_fontoutline`, `colorbar`, `frameon` (default off), `xlabel`, `ylabel`, `fontsize`, `xlim`,
+        `ylim`.
 
     Returns
     -------
@@ -178,9 +170,9 @@ def plot_random_walks(
         legend_place,
         place_legend,
     )
-    from ferrocyte.pl._keywords import sort_keywords
+    from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, cell_style, sort_keywords
 
-    known = (*_CELL_KEYWORDS, *_FRAME_KEYWORDS, "components", "color_map")
+    known = (*CELL_KEYWORDS, *FRAME_KEYWORDS, "components")
     options = sort_keywords(kwargs, known, "plot_random_walks")
     legend_place(ixs_legend_loc)
     if isinstance(cmap, str):
@@ -200,14 +192,12 @@ def plot_random_walks(
     ]
 
     with drawing(ax, figsize, dpi) as (axes, ours):
-        frame = {name: options.pop(name, None) for name in _FRAME_KEYWORDS}
-        cells = {name: options[name] for name in _CELL_KEYWORDS if options.get(name) is not None}
-        cells["legend_loc"] = options.get("legend_loc", "right margin")
-        cells.setdefault("alpha", 0.6)
+        frame = {name: options.pop(name, None) for name in FRAME_KEYWORDS}
+        cells = cell_style(options, alpha=0.6, legend_loc="right margin")
         if isinstance(color, list) and len(color) == 1:
             color = color[0]
         color = "lightgrey" if color is None or color == "none" else color
-        labels = draw_cells(axes, adata, xy, color, cmap=options.get("color_map"), **cells)
+        labels = draw_cells(axes, adata, xy, color, **cells)
 
         _draw_lines(axes, table, cmap, linewidth, linealpha)
         handles = _draw_ends(axes, table, cmap, max(point_size(len(xy), axes) * 1.6, 22.0))

@@ -1,0 +1,140 @@
+"""How good each number of macrostates is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ferrocyte._errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["n_states_frame", "plot_n_states"]
+
+_COLUMN, _REASON = "n_states", "why"
+_GOOD, _OTHER = "#d55e00", "#0072b2"
+
+
+def n_states_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """Criteria by number of macrostates, ready to draw.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `GPCCA.suggest_n_states` returns it: one row per number of states, which is the index or the column
+        `n_states`; numeric columns are criteria, `why` is empty except where the number is recommended.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `n_states` (int), ascending: one column of floats per criterion that has a value, then
+        `recommended` (bool).
+
+    Raises
+    ------
+    InvalidDataError
+        If there is no row or no criterion.
+    """
+    if _COLUMN in table:
+        table = table.set_index(_COLUMN)
+    criteria = [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c].dtype)]
+    criteria = [c for c in criteria if table[c].dtype != bool and table[c].notna().any()]
+    if table.empty or not criteria:
+        raise InvalidDataError(
+            f"Expected the table of `.suggest_n_states()`, with numbers in it, found columns {list(table)}."
+        )
+    numbers = table[criteria].astype(float)
+    why = table[_REASON] if _REASON in table else pd.Series("", index=table.index)
+    numbers["recommended"] = why.fillna("").astype(str).str.len().to_numpy() > 0
+    numbers.index = pd.Index(table.index.astype(int), name=_COLUMN)
+    return numbers.sort_index()
+
+
+def plot_n_states(
+    table: pd.DataFrame,
+    *,
+    title: str | None = None,
+    ncols: int | None = None,
+    figsize: tuple[float, float] | None = None,
+    dpi: float | None = None,
+    save: str | os.PathLike[str] | None = None,
+    show: bool | None = None,
+    **kwargs: Any,
+) -> list[Axes]:
+    """Draw one panel per criterion for the number of macrostates; the recommended number stands out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `GPCCA.suggest_n_states` returns it.
+    title : str, optional
+        Default: the recommended number, with the reason from the column `why`.
+    ncols : int, optional
+        Panels per row. Default: up to 3.
+    figsize, dpi
+        In inches and dots per inch; `dpi` also when saving.
+    save : path, optional
+        Save here; `.png` is added without a suffix.
+    show : bool, optional
+        Default: show in an interactive session, unless the figure is saved.
+    **kwargs
+        For :meth:`matplotlib.axes.Axes.plot`, such as `linewidth`.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidDataError
+        If there is no row or no criterion.
+
+    See Also
+    --------
+    n_states_frame : The numbers behind the figure.
+    """
+    import textwrap
+
+    from matplotlib.ticker import MaxNLocator
+
+    from ferrocyte.pl._common import finish, root_figure
+    from ferrocyte.pl._panels import panels
+
+    numbers = n_states_frame(table)
+    criteria = [c for c in numbers.columns if c != "recommended"]
+    best = numbers.index[numbers["recommended"]]
+    style: dict[str, Any] = {"color": _OTHER, "marker": "o", "markersize": 4, "linewidth": 1.2, **kwargs}
+    ncols = min(3, len(criteria)) if ncols is None else ncols
+    with panels(len(criteria), ncols=ncols, figsize=figsize, dpi=dpi, inches=(3.2, 2.5)) as (axes, ours):
+        for panel, name in zip(axes, criteria, strict=True):
+            values = numbers[name]
+            for n in best:
+                panel.axvline(n, color=_GOOD, linewidth=6, alpha=0.18, zorder=0)
+            panel.plot(numbers.index, values, **style)
+            panel.plot(best, values[best], "o", color=_GOOD, markersize=7, zorder=3)
+            panel.set_title(str(name).replace("_", " "), fontsize=10)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            panel.set_xlabel("number of macrostates")
+            panel.margins(y=0.15)
+            for side in ("top", "right"):
+                panel.spines[side].set_visible(False)
+        figure = root_figure(axes[0])
+        if title is None:
+            title = _title(table, best)
+        wide = max(20, int(np.floor(figure.get_figwidth() * 72 / 5.6)))
+        if title:
+            figure.suptitle(textwrap.fill(title, wide), fontsize=10)
+        finish(axes[0], save=save, show=show, dpi=dpi, ours=ours)
+    return axes
+
+
+def _title(table: pd.DataFrame, best: pd.Index) -> str:
+    if len(best) != 1:
+        return ""
+    if _COLUMN in table:
+        table = table.set_index(_COLUMN)
+    return f"{best[0]} macrostates: {table[_REASON].loc[best[0]]}"
