@@ -358,9 +358,8 @@ class Results:
         # A step needs what it was made from, where that leaves a trace of its own.
         for name, needs in _NEEDS:
             if needs not in values:
-                for step in {name} | _dependants([name]):
-                    for result in STEPS[step].results:
-                        values.pop(result.name, None)
+                gone = {name} | _dependants([name])
+                values = {k: v for k, v in values.items() if step_of(k) not in gone}
         kept = {step_of(name) for name in values}
         by_key = {STEPS[name].params_key(backward): name for name in kept}
         self.load(
@@ -390,7 +389,7 @@ def as_stored(values: Mapping[str, Any], backward: bool | None, steps: Iterable[
     for name, step in STEPS.items():
         if name not in steps:
             continue
-        parts = {r.part: values.get(r.name) for r in step.results if r.part is not None}
+        parts: dict[str | None, Any] = {r.part: values.get(r.name) for r in step.results}
         for result in step.results:
             value = values.get(result.name)
             if value is None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy as copylib
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from anndata import AnnData
 
+from ferrocyte import _keys
+from ferrocyte._adata import check_adata
 from ferrocyte._errors import NotComputedError
 from ferrocyte._results import STEPS, Results, step_of
+from ferrocyte.estimators._exchange import copied_attrs, kept_adata, kernel_to_adata
 from ferrocyte.kernels._algebra import Constant, KernelExpression
 from ferrocyte.kernels._matrix import Matrix
 from ferrocyte.kernels.precomputed import PrecomputedKernel
@@ -17,6 +22,7 @@ from ferrocyte.kernels.precomputed import PrecomputedKernel
 __all__ = ["BaseEstimator"]
 
 Attr: TypeAlias = Literal["X", "raw", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"]
+Keep: TypeAlias = Literal["all"] | Attr | Sequence[Attr] | Mapping[Attr, bool | str | Sequence[str]]
 
 
 class BaseEstimator(ABC):
@@ -124,6 +130,127 @@ class BaseEstimator(ABC):
     @abstractmethod
     def predict(self, *args: Any, **kwargs: Any) -> Self:
         """Choose states from what :meth:`fit` has computed."""
+
+    # AnnData and files --------------------------------------------------------------------------------
+
+    def to_adata(
+        self,
+        keep: Keep = ("X", "raw"),
+        *,
+        copy: bool | Attr | Sequence[Attr] = True,
+    ) -> AnnData:
+        """Make annotated data of the estimator, from which :meth:`from_adata` makes it again.
+
+        Parameters
+        ----------
+        keep : "all", str, sequence of str, or dict, default ("X", "raw")
+            What to keep of :attr:`adata`: attributes such as ``"obsm"``, or some keys of them as
+            ``{"obsm": ["X_umap"], "obs": "clusters", "X": True}``.
+        copy : bool, str or sequence of str, default True
+            Copy what is kept, and the results; or only these attributes.
+
+        Returns
+        -------
+        AnnData
+            New, over the same cells and genes: what is kept, the transition matrix with its parameters, all
+            results, and all parameters in ``uns["fwd_estimator_params"]`` (or ``"bwd_..."``).
+
+        Raises
+        ------
+        MissingDataError
+            For a key that is not there.
+        InvalidOptionError, InvalidTypeError
+            For what is no attribute.
+        """
+        out = kept_adata(self._kernel._require_adata(), keep, copy)
+        copied = copied_attrs(copy)
+        kernel_to_adata(self._kernel, out, copy="obsp" in copied)
+        results = self._results
+        if copied:
+            results = Results(self._kernel)
+            results.load(*copylib.deepcopy((self._results.values, self._results._params)))
+        results.write_to(out)
+        out.uns[_keys.estimator_params(self.backward)] = copylib.deepcopy(self.params)
+        return out
+
+    @classmethod
+    def from_adata(cls, adata: AnnData, obsp_key: str) -> Self:
+        """Make an estimator from annotated data that :meth:`to_adata` has made, here or in CellRank.
+
+        Parameters
+        ----------
+        adata : AnnData
+        obsp_key : str
+            Key of `obsp` with the transition matrix, such as ``"T_fwd"``.
+
+        Returns
+        -------
+        BaseEstimator
+            With a :class:`~ferrocyte.kernels.PrecomputedKernel`, and the results that are there. A step of
+            which a part is missing is left out, together with those that depend on it.
+
+        Raises
+        ------
+        MissingDataError
+            If there is no such matrix.
+        """
+        check_adata(adata)
+        if _keys.params(obsp_key) in adata.uns:
+            kernel = PrecomputedKernel.from_adata(adata, obsp_key)
+        else:
+            kernel = PrecomputedKernel(adata, obsp_key=obsp_key)
+        out = cls(kernel)
+        out._results.read_from(adata, adata.uns.get(_keys.estimator_params(kernel.backward), {}))
+        return out
+
+    def write(self, fname: str | os.PathLike[str], write_adata: bool = True) -> None:
+        """Write to a file, from which :meth:`read` makes the same again.
+
+        Parameters
+        ----------
+        fname : path
+            The file is replaced when it has been written completely.
+        write_adata : bool, default True
+            Write the annotated data, too.
+
+        Raises
+        ------
+        InvalidTypeError
+            If an attribute of a user's kernel is neither plain nor an array, and so has no place in a file.
+        """
+        from ferrocyte.io import write_estimator
+
+        write_estimator(self, fname, write_adata=write_adata)
+
+    @staticmethod
+    def read(fname: str | os.PathLike[str], adata: AnnData | None = None, copy: bool = False) -> Any:
+        """Read from a file made by :meth:`write`.
+
+        Parameters
+        ----------
+        fname : path
+        adata : AnnData, optional
+            The annotated data, if the file has none.
+        copy : bool, default False
+            Copy `adata` before using it; a view is always copied.
+
+        Returns
+        -------
+        BaseEstimator
+            Of the class that was written.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is of another kind or version.
+        InvalidTypeError
+            If the file has no annotated data and none is given; says ``This object was saved without``.
+        InvalidDataError
+            If `adata` has another number of cells; says ``Expected `adata` to be of length``.
+        """
+        from ferrocyte.io import read_estimator
+
+        return read_estimator(fname, adata=adata, copy=copy)
 
     # Copies -------------------------------------------------------------------------------------------
 

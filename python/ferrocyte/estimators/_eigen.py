@@ -114,7 +114,7 @@ def eigengap(eigenvalues: Complex | NDArray[np.float64], alpha: float = 1.0) -> 
 
 
 def schur(
-    matrix: Matrix, n_components: int, which: str = "LR", initial: NDArray[np.float64] | None = None
+    matrix: Matrix, n_components: int, which: Any = "LR", initial: NDArray[np.float64] | None = None
 ) -> Schur:
     """The dominant real Schur decomposition; one component more where a complex pair would be cut.
 
@@ -128,7 +128,7 @@ def schur(
         initial,
         n_components=n_components,
         which=which,
-        threads=threads(),  # type: ignore[arg-type]
+        threads=threads(),
     )
     return Schur(x, r, values[:, 0] + 1j * values[:, 1], float(residuals.max(initial=0.0)), int(products))
 

@@ -257,7 +257,7 @@ def name_states(
     """
     if ref is None:
         return [str(i) for i in range(n_states)], default_colors(n_states)
-    won = [int(np.argmax(row)) for row in composition(codes, n_states, ref)]
+    won = main_categories(codes, n_states, ref)
     names: list[str] = []
     colors: list[str] = []
     seen: dict[int, int] = {}
@@ -268,6 +268,11 @@ def name_states(
         names.append(name if times == 1 else f"{name}_{i + 1}")
         colors.append(color if times == 1 else shades(color, times)[i])
     return _unique(names), colors
+
+
+def main_categories(codes: NDArray[np.integer[Any]], n_states: int, ref: Reference) -> list[int]:
+    """Position of the category that most of the cells of each state belong to; the first on a tie."""
+    return [int(np.argmax(row)) for row in composition(codes, n_states, ref)]
 
 
 def _unique(names: list[str]) -> list[str]:
