@@ -440,4 +440,12 @@ def dress(
     if fontsize is None:
         fontsize = float(np.clip(2.4 * axes_width(ax), 8, 12))
     ax.set_title(title or "", fontsize=fontsize)
-    spread_labels(ax, labels)
+    spread_labels(ax, [text for text in labels if _is_inside(ax, text)])
+
+
+def _is_inside(ax: Axes, text: Text) -> bool:
+    """Whether a name belongs to a point within the limits; if not, it is hidden."""
+    (x, y), (left, right), (low, high) = text.get_position(), sorted(ax.get_xlim()), sorted(ax.get_ylim())
+    inside = bool(left <= x <= right and low <= y <= high)
+    text.set_visible(inside)
+    return inside

@@ -160,7 +160,8 @@ def plot_coarse_T(  # noqa: N802
     colors = as_colormap(cmap)
     rotation = check_number(xtick_rotation, "xtick_rotation")
     matrix = table.loc["transitions"]
-    below = {part: table.loc[(part, "")].to_numpy() for part in _NAMES if part in table.index.levels[0]}
+    parts = table.index.get_level_values("part")
+    below = {part: table[parts == part].to_numpy() for part in _NAMES if part in parts}
     n = len(matrix)
     vmin, vmax = kwargs.pop("vmin", None), kwargs.pop("vmax", None)
     everything = table.to_numpy()
