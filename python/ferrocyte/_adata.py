@@ -38,6 +38,7 @@ __all__ = [
     "pairwise",
     "select_columns",
     "shape_of",
+    "stored",
 ]
 
 Features: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | sp.csr_matrix
@@ -227,6 +228,13 @@ def features(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: 
         If there is no such matrix.
     """
     return as_features(*_find(adata, key, attr, use_raw))
+
+
+def stored(
+    adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: bool = False
+) -> tuple[Any, str]:
+    """What `features` reads, as it is stored, and its name in messages; raises as it does."""
+    return _find(adata, key, attr, use_raw)
 
 
 def locate(adata: AnnData, key: str | None, *, attr: str = "layers", use_raw: bool = False) -> str:

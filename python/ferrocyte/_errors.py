@@ -19,7 +19,10 @@ __all__ = [
     "InvalidOptionError",
     "InvalidTypeError",
     "MissingDataError",
+    "MissingPackageError",
+    "NoTransientCellsError",
     "NotComputedError",
+    "NotSupportedError",
     "nearest",
     "suggest",
 ]
@@ -69,6 +72,18 @@ class InvalidIndexError(FerrocyteError, IndexError):
 
 class NotComputedError(FerrocyteError, RuntimeError):
     """A result was asked for before the step that makes it."""
+
+
+class MissingPackageError(FerrocyteError, ImportError):
+    """A package that only some functions need is not installed; the message says how to get it."""
+
+
+class NoTransientCellsError(FerrocyteError, RuntimeError):
+    """Every cell is in a terminal state, so that there is no fate to compute."""
+
+
+class NotSupportedError(FerrocyteError, NotImplementedError):
+    """A combination of options, or of an option and a kind of data, that there is no method for."""
 
 
 class ConvergenceError(FerrocyteError, RuntimeError):

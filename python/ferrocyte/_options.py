@@ -114,13 +114,15 @@ def draw_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def no_effect(name: str, value: Any, default: Any) -> None:
+def no_effect(
+    name: str, value: Any, default: Any, why: str = "work is done by threads of this process"
+) -> None:
     """Warn, once per value, that a parameter kept for compatibility has nothing to steer."""
     if value == default or (name, repr(value)) in _told:
         return
     _told.add((name, repr(value)))
     warnings.warn(
-        f"`{name}={value!r}` has no effect: work is done by threads of this process. Leave it out.",
+        f"`{name}={value!r}` has no effect: {why}. Leave it out.",
         FerrocyteWarning,
         stacklevel=3,
     )

@@ -16,7 +16,10 @@ from ferrocyte._errors import (
     InvalidOptionError,
     InvalidTypeError,
     MissingDataError,
+    MissingPackageError,
     NotComputedError,
+    NoTransientCellsError,
+    NotSupportedError,
 )
 
 __all__ = [
@@ -29,5 +32,8 @@ __all__ = [
     "InvalidOptionError",
     "InvalidTypeError",
     "MissingDataError",
+    "MissingPackageError",
+    "NoTransientCellsError",
     "NotComputedError",
+    "NotSupportedError",
 ]
