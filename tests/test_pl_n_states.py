@@ -20,6 +20,7 @@ TABLE = pd.DataFrame(
         "eigengap": [0.125, 0.25, 0.5],
         "purity": [np.nan, np.nan, np.nan],
         "smallest_state": [10, 30, 20],
+        "problem": ["a tiny state", "", ""],
         "why": ["", "", "the largest eigengap"],
     }
 )
@@ -35,9 +36,10 @@ def _close():
 def test_table(table):
     numbers = n_states_frame(table)
     assert numbers.index.tolist() == [2, 3, 4]
-    assert numbers.columns.tolist() == ["eigengap", "smallest_state", "recommended"]
+    assert numbers.columns.tolist() == ["eigengap", "smallest_state", "recommended", "has_problem"]
     assert_array_equal(numbers["eigengap"], [0.25, 0.5, 0.125])
     assert numbers["recommended"].tolist() == [False, True, False]
+    assert numbers["has_problem"].tolist() == [False, False, True]
 
 
 def test_nothing_to_draw():
@@ -52,7 +54,9 @@ def test_one_panel_per_criterion():
     assert [ax.get_title() for ax in axes] == ["eigengap", "smallest state"]
     line = next(line for line in axes[0].lines if len(line.get_xdata()) == 3)
     assert_array_equal(line.get_data(), [[2, 3, 4], [0.25, 0.5, 0.125]])
-    mark = axes[0].lines[-1]
+    hollow, mark = axes[0].lines[-2:]
+    assert_array_equal(hollow.get_data(), [[4], [0.125]])
+    assert hollow.get_markerfacecolor() == "white"
     assert_array_equal(mark.get_data(), [[3], [0.5]])
     assert axes[0].figure.get_suptitle() == "3 macrostates: the largest eigengap"
 

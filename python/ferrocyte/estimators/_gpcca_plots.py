@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ferrocyte._errors import NotComputedError
+from ferrocyte._errors import InvalidTypeError, NotComputedError
 from ferrocyte.estimators._plots import PlotMembers
 from ferrocyte.estimators._states import ClusterKey, reference
 
@@ -211,7 +211,7 @@ class GPCCAPlotMembers(PlotMembers):
         states = self._require("macrostates")
         clusters = reference(self._plotted_adata(), key, weight_key)
         if clusters is None:
-            raise NotComputedError("Expected `key` to name clusters, found None.")
+            raise InvalidTypeError("Expected `key` to name clusters, found None.")
         from ferrocyte.pl.composition import composition_frame, plot_composition
 
         table = composition_frame(states, clusters.weights)

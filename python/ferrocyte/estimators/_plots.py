@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ferrocyte import _keys
-from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, NotComputedError, nearest
+from ferrocyte._errors import (
+    FerrocyteWarning,
+    InvalidOptionError,
+    MissingDataError,
+    NotComputedError,
+    nearest,
+)
 from ferrocyte._results import Results
 from ferrocyte.estimators._states import category_colors
 from ferrocyte.lineage import Lineage
@@ -492,7 +498,7 @@ class PlotMembers:
         if not use_raw:
             return adata.var
         if adata.raw is None:
-            raise InvalidOptionError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
+            raise MissingDataError("Unable to find `adata.raw`. Set it or pass `use_raw=False`.")
         return adata.raw.var
 
     def _lineage_colors(self, names: Mapping[str, Any]) -> list[str] | None:

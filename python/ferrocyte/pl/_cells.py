@@ -20,6 +20,7 @@ from ferrocyte._errors import (
     MissingDataError,
     suggest,
 )
+from ferrocyte._sparse import is_sparse
 from ferrocyte.pl._common import as_categorical, axes_width, category_colors, place_legend, root_figure
 
 if TYPE_CHECKING:
@@ -93,8 +94,16 @@ def _gene_vector(
     genes = adata.raw.var_names if use_raw else adata.var_names
     if gene not in genes:
         return None
-    vector = adata.raw.obs_vector(gene) if use_raw else adata.obs_vector(gene, layer=layer)
-    return np.asarray(vector, dtype=np.float64)
+    # By position: a column of `obs` may have the same name.
+    place = genes.get_loc(gene)
+    if not isinstance(place, int):
+        raise InvalidDataError(
+            f"Expected gene names to be unique, found {gene!r} more than once. "
+            "Call `.var_names_make_unique()`."
+        )
+    part = adata.raw[:, [place]] if use_raw else adata[:, [place]]
+    column = part.X if layer is None or use_raw else part.layers[layer]
+    return np.asarray(column.toarray() if is_sparse(column) else column, dtype=np.float64).ravel()
 
 
 def gene_expression(

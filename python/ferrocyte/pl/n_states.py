@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["n_states_frame", "plot_n_states"]
 
-_COLUMN, _REASON = "n_states", "why"
+_COLUMN, _REASON, _PROBLEM = "n_states", "why", "problem"
+_FLAGS = ("recommended", "has_problem")
 _GOOD, _OTHER = "#d55e00", "#0072b2"
 
 
@@ -26,13 +27,14 @@ def n_states_frame(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : pandas.DataFrame
         As `GPCCA.suggest_n_states` returns it: one row per number of states, which is the index or the column
-        `n_states`; numeric columns are criteria, `why` is empty except where the number is recommended.
+        `n_states`; numeric columns are criteria, `problem` and `why` are texts, empty where nothing speaks
+        against a number and where it is not the recommended one.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by `n_states` (int), ascending: one column of floats per criterion that has a value, then
-        `recommended` (bool).
+        `recommended` and `has_problem` (bool).
 
     Raises
     ------
@@ -48,8 +50,9 @@ def n_states_frame(table: pd.DataFrame) -> pd.DataFrame:
             f"Expected the table of `.suggest_n_states()`, with numbers in it, found columns {list(table)}."
         )
     numbers = table[criteria].astype(float)
-    why = table[_REASON] if _REASON in table else pd.Series("", index=table.index)
-    numbers["recommended"] = why.fillna("").astype(str).str.len().to_numpy() > 0
+    for flag, column in zip(_FLAGS, (_REASON, _PROBLEM), strict=True):
+        texts = table[column] if column in table else pd.Series("", index=table.index)
+        numbers[flag] = [isinstance(text, str) and text != "" for text in texts]
     numbers.index = pd.Index(table.index.astype(int), name=_COLUMN)
     return numbers.sort_index()
 
@@ -65,7 +68,9 @@ def plot_n_states(
     show: bool | None = None,
     **kwargs: Any,
 ) -> list[Axes]:
-    """Draw one panel per criterion for the number of macrostates; the recommended number stands out.
+    """Draw one panel per criterion for the number of macrostates.
+
+    The recommended number stands out; numbers that something speaks against are hollow.
 
     Parameters
     ----------
@@ -105,8 +110,9 @@ def plot_n_states(
     from ferrocyte.pl._panels import panels
 
     numbers = n_states_frame(table)
-    criteria = [c for c in numbers.columns if c != "recommended"]
+    criteria = [c for c in numbers.columns if c not in _FLAGS]
     best = numbers.index[numbers["recommended"]]
+    bad = numbers.index[numbers["has_problem"]]
     style: dict[str, Any] = {"color": _OTHER, "marker": "o", "markersize": 4, "linewidth": 1.2, **kwargs}
     ncols = min(3, len(criteria)) if ncols is None else ncols
     with panels(len(criteria), ncols=ncols, figsize=figsize, dpi=dpi, inches=(3.2, 2.5)) as (axes, ours):
@@ -115,11 +121,13 @@ def plot_n_states(
             for n in best:
                 panel.axvline(n, color=_GOOD, linewidth=6, alpha=0.18, zorder=0)
             panel.plot(numbers.index, values, **style)
+            panel.plot(bad, values[bad], "o", color="white", markeredgecolor=_OTHER, markersize=4, zorder=2.5)
             panel.plot(best, values[best], "o", color=_GOOD, markersize=7, zorder=3)
             panel.set_title(str(name).replace("_", " "), fontsize=10)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             panel.set_xlabel("number of macrostates")
             panel.margins(y=0.15)
+            panel.set_xlim(numbers.index.min() - 0.5, numbers.index.max() + 0.5)
             for side in ("top", "right"):
                 panel.spines[side].set_visible(False)
         figure = root_figure(axes[0])
