@@ -37,16 +37,19 @@ __all__ = [
     "gpcca_macrostates",
     "gpcca_min_chi",
     "hard_threshold",
+    "map_to_schema",
     "nan_columns",
     "project",
     "random_walks",
     "row_normalize",
+    "rows_of_columns",
     "schur_decomposition",
     "similarity",
     "similarity_hessian",
     "soft_threshold",
     "stationary_distribution",
     "strong_components",
+    "value_report",
     "velocity_moments",
     "velocity_transitions",
     "weighted_sum",
@@ -324,4 +327,39 @@ def absorption_times(
     """Mean and variance of the steps to each target set, for walks that end there; shape (n, n_targets).
 
     0 in the set; infinite and NaN in other sets and where the set is reached with probability below 1e-10.
+    """
+
+# Counts -----------------------------------------------------------------------------------------------
+
+def map_to_schema(
+    counts: _Features,
+    targets: NDArray[np.int32],
+    width: int,
+    *,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
+    """Rows brought to a schema of `width` genes: `data`, `indices`, `indptr`, and the total of each row.
+
+    `targets` says where each gene goes: a column of the schema, where genes add up; -1 for nowhere; -2 for
+    nowhere and not into the totals either. Columns come out sorted, unique and without zeros.
+    """
+
+def rows_of_columns(
+    data: NDArray[np.float32] | NDArray[np.float64],
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    rows: tuple[int, int],
+    *,
+    sorted: bool,
+) -> tuple[NDArray[np.float32] | NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
+    """Rows `rows[0]` to `rows[1]` of a CSC matrix as the three arrays of a CSR matrix.
+
+    `sorted` tells that rows increase within each column, which makes this fast.
+    """
+
+def value_report(
+    data: NDArray[np.float32] | NDArray[np.float64], *, threads: int
+) -> tuple[int, int, int | None, int | None]:
+    """How many values are not zero, how many are fractional; where the first negative one is, and the first
+    that is not finite, or None.
     """

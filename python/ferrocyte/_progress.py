@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["progress_bar"]
 
-Callback = Callable[[int, int], object]
+Callback = Callable[..., object]
 
 
 def _in_notebook() -> bool:
@@ -27,6 +27,8 @@ def _wanted(show: bool) -> bool:
 def progress_bar(show: bool, unit: str = "cell") -> Iterator[Callback | None]:
     """Give a function ``progress(done, total)`` to call now and then, or None if nothing is to be shown.
 
+    It takes further counts by name, as in ``progress(done, total, retries=2)``, which are shown beside the bar.
+
     Parameters
     ----------
     show : bool
@@ -41,8 +43,10 @@ def progress_bar(show: bool, unit: str = "cell") -> Iterator[Callback | None]:
 
     with tqdm(total=None, unit=unit, leave=True) as bar:
 
-        def progress(done: int, total: int) -> None:
+        def progress(done: int, total: int, **counts: int) -> None:
             bar.total = total
+            if counts:
+                bar.set_postfix(counts, refresh=False)
             bar.update(done - bar.n)
 
         yield progress

@@ -19,6 +19,7 @@ pub mod kernels;
 pub mod order;
 mod rows;
 pub mod run;
+pub mod schema;
 pub mod scores;
 mod simd;
 pub mod solve;

@@ -11,6 +11,7 @@ mod kernels;
 mod matrix;
 mod pseudotime;
 mod run;
+mod schema;
 mod scores;
 mod spectral;
 mod velocity;
@@ -26,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pseudotime::register(module)?;
     walk::register(module)?;
     scores::register(module)?;
+    schema::register(module)?;
     spectral::register(module)?;
     gpcca::register(module)?;
     velocity::register(module)?;

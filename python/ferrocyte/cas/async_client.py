@@ -1,0 +1,503 @@
+"""The client for programs that run an event loop; `CASClient` is the same for all others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import operator
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from anndata import AnnData
+from pydantic import TypeAdapter
+
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError
+from ferrocyte._progress import progress_bar
+from ferrocyte._settings import threads
+from ferrocyte.cas import _ontology, _operations
+from ferrocyte.cas._chunks import Job, OnError, check_on_error
+from ferrocyte.cas._deprecated import DeprecatedMethods
+from ferrocyte.cas._http import HttpTransport, Secret, Transport, clean_url, hide_user
+from ferrocyte.cas._insert import put_into
+from ferrocyte.cas._operations import Operation
+from ferrocyte.cas._prepare import Prepared, prepare
+from ferrocyte.cas._query import query_request
+from ferrocyte.cas._retry import Asker, Policy
+from ferrocyte.cas._sanitize import sanitized
+from ferrocyte.cas._service import Model, Quota, Service
+from ferrocyte.cas._source import matrix_input, open_source
+from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
+from ferrocyte.cas.errors import CASWarning, QuotaExceededError
+from ferrocyte.cas.models import (
+    CellOntologyResource,
+    CellQueryResults,
+    CellTypeOntologyAwareResults,
+    CellTypeSummaryStatisticsResults,
+    MatrixQueryResults,
+)
+
+if TYPE_CHECKING:
+    from ferrocyte.cas._upload import GeneList
+
+__all__ = ["AsyncCASClient"]
+
+_logger = logging.getLogger(__name__)
+_LOW_QUOTA = 25_000
+Path = str | os.PathLike[str]
+
+
+def _positive(value: Any, name: str, kind: type = int) -> Any:
+    if kind is int:
+        try:
+            number: Any = operator.index(value) if not isinstance(value, bool) else 0
+        except TypeError:
+            number = 0
+    else:
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0 < number < float("inf"):
+        what = "a positive whole number" if kind is int else "a positive number of seconds"
+        raise InvalidOptionError(f"Expected `{name}` to be {what}, found {value!r}.")
+    return number
+
+
+def _token(value: Any) -> Secret:
+    if value is None:
+        value = os.environ.get("CAS_API_TOKEN", "")
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"Expected `api_token` to be a string, found `{type(value).__name__}`.")
+    value = value.strip()
+    if not value:
+        raise InvalidOptionError(
+            "No token for the annotation service. Pass `api_token=...` or set the environment variable "
+            "CAS_API_TOKEN."
+        )
+    if not value.isascii() or not value.isprintable():
+        # The value itself must not be shown, and httpx would show it.
+        raise InvalidOptionError("Expected `api_token` to be printable ASCII characters; found others in it.")
+    return Secret(value)
+
+
+class AsyncCASClient(DeprecatedMethods):
+    """Client of the Cellarium Cell Annotation Service for programs with an event loop of their own.
+
+    The methods are those of :class:`CASClient`, to be awaited, and so is `allowed_models_list`. Cancelling a
+    task drops answers that were not journaled: pass `checkpoint` where that matters.
+
+    Parameters
+    ----------
+    api_token, api_url, num_attempts_per_chunk, max_concurrent_requests, request_timeout, total_timeout, \
+connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
+        As :class:`CASClient`.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from ferrocyte.cas import AsyncCASClient
+    >>> async def main(adata):
+    ...     async with AsyncCASClient(api_token="…") as client:
+    ...         return await client.annotate_matrix_cell_type_ontology_aware_strategy(adata)
+    """
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        api_url: str | None = "",
+        num_attempts_per_chunk: int = 7,
+        *,
+        max_concurrent_requests: int = 15,
+        request_timeout: float = 530.0,
+        total_timeout: float = 3600.0,
+        connect_timeout: float = 10.0,
+        retry_delay: float = 5.0,
+        max_retry_delay: float = 32.0,
+        n_jobs: int | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        policy = Policy(
+            attempts=_positive(num_attempts_per_chunk, "num_attempts_per_chunk"),
+            delay=_positive(retry_delay, "retry_delay", float),
+            max_delay=_positive(max_retry_delay, "max_retry_delay", float),
+            request_timeout=_positive(request_timeout, "request_timeout", float),
+            total_timeout=_positive(total_timeout, "total_timeout", float),
+        )
+        connect = _positive(connect_timeout, "connect_timeout", float)
+        self._max_concurrent = _positive(max_concurrent_requests, "max_concurrent_requests")
+        self._threads = threads(n_jobs)
+        self._where = type(transport).__name__
+        secret = Secret("")
+        if transport is None:
+            url = clean_url(api_url or os.environ.get("CAS_API_URL"))
+            secret, self._where = _token(api_token), hide_user(url)
+            transport = HttpTransport(
+                url, secret, connect_timeout=connect, max_connections=self._max_concurrent + 5
+            )
+        self._policy = policy
+        self._service = Service(transport, policy, secret)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where!r})"
+
+    async def __aenter__(self) -> AsyncCASClient:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections. The client can be used again."""
+        await self._service.transport.aclose()
+
+    # About the service ------------------------------------------------------------------------------
+
+    async def _models(self) -> list[str]:
+        await self._service.start(_action())
+        return [model.model_name for model in self._service.models]
+
+    @property
+    def allowed_models_list(self) -> Coroutine[Any, Any, list[str]]:
+        """Names of the models, to be awaited as in ``await client.allowed_models_list``."""
+        return self._models()
+
+    async def validate_model_name(self, model_name: str | None = None) -> None:
+        """As :meth:`CASClient.validate_model_name`."""
+        await self._service.start(_action())
+        self._service.model(model_name)
+
+    async def validate_version(self) -> None:
+        """As :meth:`CASClient.validate_version`."""
+        await self._service.check_version(_action())
+
+    async def quota(self) -> Quota:
+        """As :meth:`CASClient.quota`."""
+        return await self._service.quota(_action())
+
+    async def print_user_quota(self) -> None:
+        """As :meth:`CASClient.print_user_quota`."""
+        print(*(await self.quota()).lines(), sep="\n")
+
+    # Counts -----------------------------------------------------------------------------------------
+
+    async def _genes(self, model_name: str | None, action: str) -> tuple[Model, GeneList]:
+        await self._service.start(action)
+        model = self._service.model(model_name)
+        return model, await self._service.schema(model.schema_name, action)
+
+    async def validate_and_sanitize_input_data(
+        self,
+        adata: AnnData,
+        cas_model_name: str | None,
+        count_matrix_name: CountMatrixInput | str,
+        feature_ids_column_name: str,
+        feature_names_column_name: str | None = None,
+    ) -> AnnData:
+        """As :meth:`CASClient.validate_and_sanitize_input_data`."""
+        count_matrix = matrix_input(count_matrix_name)
+        if not isinstance(adata, AnnData):
+            raise InvalidTypeError(f"Expected an AnnData object, found `{type(adata).__name__}`.")
+        _, genes = await self._genes(cas_model_name, _action())
+        with open_source(adata, count_matrix) as source:
+            return await asyncio.to_thread(
+                sanitized,
+                adata,
+                source,
+                genes,
+                ids_column=feature_ids_column_name,
+                names_column=feature_names_column_name,
+                threads=self._threads,
+            )
+
+    async def _run(
+        self,
+        matrix: AnnData | Path,
+        make: Callable[[str], Operation],
+        *,
+        chunk_size: int,
+        count_matrix_input: CountMatrixInput | str,
+        feature_ids_column_name: str,
+        feature_names_column_name: str | None,
+        cas_model_name: str | None,
+        counted: bool,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
+        jobs: list[Job] | None = None,
+    ) -> Any:
+        """All that the three questions about cells share; `jobs` takes the job, for who may interrupt it."""
+        chunk_size = _positive(chunk_size, "chunk_size")
+        check_on_error(on_error)
+        count_matrix = matrix_input(count_matrix_input)
+        action = _action()
+        with await asyncio.to_thread(open_source, matrix, count_matrix) as source:
+            model, genes = await self._genes(cas_model_name, action)
+            prepared: Prepared = await asyncio.to_thread(
+                prepare,
+                source,
+                genes,
+                ids_column=feature_ids_column_name,
+                names_column=feature_names_column_name,
+                threads=self._threads,
+                check_counts=check_counts,
+            )
+            headers = self._service.headers(action)
+            with progress_bar(show_progress) as report:
+                asker = Asker(
+                    self._service.transport,
+                    self._policy,
+                    self._service.secret,
+                    quota_left=self._service.recent_quota_left,
+                    on_retry=lambda error: job.retried(error),
+                )
+                job = Job(
+                    prepared,
+                    make(model.model_name),
+                    asker,
+                    headers=headers,
+                    chunk_size=chunk_size,
+                    max_concurrent=self._max_concurrent,
+                    threads=self._threads,
+                    checkpoint=checkpoint,
+                    report=report,
+                )
+                try:
+                    known = await asyncio.to_thread(job.open_checkpoint)
+                    if counted:
+                        await self._check_quota(len(prepared), known, action)
+                    if jobs is not None:
+                        jobs.append(job)
+                    await job.run()
+                finally:
+                    job.close()
+        lost = sum(len(f.cell_names) for f in job.failures)
+        _logger.info(
+            "%d of %d cells answered by model %r in %d requests, %d retries",
+            len(prepared) - lost,
+            len(prepared),
+            model.model_name,
+            job.n_sent,
+            job.retries,
+        )
+        return job.results(on_error)
+
+    async def _check_quota(self, n_cells: int, n_known: int, action: str) -> None:
+        """Refuse before anything is sent what the service would refuse midway."""
+        quota = await self._service.quota(action)
+        needed = max(0, n_cells - n_known)
+        _logger.info("%d cells to annotate, %d left in the quota", needed, quota.left)
+        if needed > quota.left:
+            raise QuotaExceededError(
+                f"{needed} cells are to be annotated, {quota.left} are left in the quota (renewed on "
+                f"{quota.quota_reset_date}). Nothing was sent. Annotate fewer cells, as in "
+                f"`adata[:{quota.left}]`, or wait for more."
+            )
+        if quota.left < _LOW_QUOTA:
+            warnings.warn(
+                f"{quota.left - needed} cells will be left in the quota after these {needed}.",
+                CASWarning,
+                stacklevel=2,
+            )
+
+    async def annotate_matrix_cell_type_summary_statistics_strategy(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 1000,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        include_extended_statistics: bool = True,
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        jobs: list[Job] | None = None,
+        **how: Any,
+    ) -> CellTypeSummaryStatisticsResults:
+        """As :meth:`CASClient.annotate_matrix_cell_type_summary_statistics_strategy`."""
+        return await self._run(
+            matrix,
+            lambda model: _operations.summary_statistics(model, include_extended_statistics),
+            chunk_size=chunk_size,
+            count_matrix_input=count_matrix_input,
+            feature_ids_column_name=feature_ids_column_name,
+            feature_names_column_name=feature_names_column_name,
+            cas_model_name=cas_model_name,
+            counted=True,
+            jobs=jobs,
+            **how,
+        )
+
+    async def annotate_matrix_cell_type_ontology_aware_strategy(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 1000,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        prune_threshold: float = 0.05,
+        weighting_prefactor: float = 1.0,
+        jobs: list[Job] | None = None,
+        **how: Any,
+    ) -> CellTypeOntologyAwareResults:
+        """As :meth:`CASClient.annotate_matrix_cell_type_ontology_aware_strategy`."""
+        for name, value in (
+            ("prune_threshold", prune_threshold),
+            ("weighting_prefactor", weighting_prefactor),
+        ):
+            if isinstance(value, bool) or not float("-inf") < float(value) < float("inf"):
+                raise InvalidOptionError(f"Expected `{name}` to be a finite number, found {value!r}.")
+        return await self._run(
+            matrix,
+            lambda model: _operations.ontology_aware(model, prune_threshold, weighting_prefactor),
+            chunk_size=chunk_size,
+            count_matrix_input=count_matrix_input,
+            feature_ids_column_name=feature_ids_column_name,
+            feature_names_column_name=feature_names_column_name,
+            cas_model_name=cas_model_name,
+            counted=True,
+            jobs=jobs,
+            **how,
+        )
+
+    async def search_matrix(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 500,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        jobs: list[Job] | None = None,
+        **how: Any,
+    ) -> MatrixQueryResults:
+        """As :meth:`CASClient.search_matrix`."""
+        if _positive(chunk_size, "chunk_size") > 500:
+            raise InvalidOptionError(
+                f"Expected `chunk_size` of a search to be at most 500, which is what the service takes, "
+                f"found {chunk_size}."
+            )
+        return await self._run(
+            matrix,
+            _operations.search,
+            chunk_size=chunk_size,
+            count_matrix_input=count_matrix_input,
+            feature_ids_column_name=feature_ids_column_name,
+            feature_names_column_name=feature_names_column_name,
+            cas_model_name=cas_model_name,
+            counted=False,
+            jobs=jobs,
+            **how,
+        )
+
+    async def query_cells_by_ids(
+        self,
+        cell_ids: Sequence[int],
+        metadata_feature_names: Sequence[CellMetadataFeatures | str] | None = None,
+    ) -> CellQueryResults:
+        """As :meth:`CASClient.query_cells_by_ids`."""
+        query = query_request(cell_ids, metadata_feature_names)
+        adapter = TypeAdapter(list[CellQueryResults.CellariumCellMetadata])
+        action = _action()
+        found: list[CellQueryResults.CellariumCellMetadata] = []
+        for part in query.parts():
+            cells = await self._service.ask("POST", query.path, adapter, action, json=part)
+            found.extend(cells)
+        return query.results(found)
+
+    # After the answers ------------------------------------------------------------------------------
+
+    async def _ontology(self, model_name: str | None, action: str) -> tuple[CellOntologyResource, str]:
+        await self._service.start(action)
+        model = self._service.model(model_name)
+        if not model.ontological_columns:
+            raise InvalidDataError(f"The model {model.model_name!r} has no ontology.")
+        name = model.ontological_columns[0].ontology_resource_name
+        return await self._service.resource(name, action), name
+
+    async def insert_ontology_aware_response(
+        self, cas_ontology_aware_response: CellTypeOntologyAwareResults, adata: AnnData
+    ) -> None:
+        """As :meth:`CASClient.insert_ontology_aware_response`."""
+        model = getattr(cas_ontology_aware_response, "model_name", None)
+        resource, name = await self._ontology(model, _action())
+        _ontology.insert_scores(cas_ontology_aware_response, adata, resource, name)
+
+    async def _resource_of(self, adata: AnnData) -> CellOntologyResource:
+        action = _action()
+        name = adata.uns.get(_ontology.METADATA_KEY, {}).get("ontology_resource_name")
+        if name:
+            return await self._service.resource(str(name), action)
+        return (await self._ontology(None, action))[0]
+
+    async def compute_most_granular_top_k_calls_single(
+        self,
+        adata: AnnData,
+        min_acceptable_score: float,
+        top_k: int = 3,
+        obs_prefix: str = "cas_cell_type",
+        use_shortest_path: bool = True,
+    ) -> None:
+        """As :meth:`CASClient.compute_most_granular_top_k_calls_single`."""
+        resource = await self._resource_of(adata)
+        _ontology.top_calls_by_cell(
+            adata, resource, min_acceptable_score, top_k, obs_prefix, use_shortest_path
+        )
+
+    async def compute_most_granular_top_k_calls_cluster(
+        self,
+        adata: AnnData,
+        min_acceptable_score: float,
+        cluster_label_obs_column: str,
+        top_k: int = 3,
+        obs_prefix: str = "cas_cell_type",
+        use_shortest_path: bool = True,
+    ) -> None:
+        """As :meth:`CASClient.compute_most_granular_top_k_calls_cluster`."""
+        resource = await self._resource_of(adata)
+        _ontology.top_calls_by_cluster(
+            adata,
+            resource,
+            min_acceptable_score,
+            cluster_label_obs_column,
+            top_k,
+            obs_prefix,
+            use_shortest_path,
+        )
+
+    async def annotate_into(
+        self,
+        adata: AnnData,
+        results: CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults | None = None,
+        *,
+        strategy: str = "ontology",
+        key_added: str = "cas",
+        min_acceptable_score: float = 0.2,
+        jobs: list[Job] | None = None,
+        **options: Any,
+    ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
+        """As :meth:`CASClient.annotate_into`."""
+        if not isinstance(adata, AnnData):
+            raise InvalidTypeError(f"Expected an AnnData object, found `{type(adata).__name__}`.")
+        if strategy not in ("ontology", "summary"):
+            raise InvalidOptionError(
+                f"Expected `strategy` to be 'ontology' or 'summary', found {strategy!r}."
+            )
+        if results is None:
+            if strategy == "ontology":
+                results = await self.annotate_matrix_cell_type_ontology_aware_strategy(
+                    adata, **options, jobs=jobs
+                )
+            else:
+                results = await self.annotate_matrix_cell_type_summary_statistics_strategy(
+                    adata, **options, jobs=jobs
+                )
+        ontology = None
+        if isinstance(results, CellTypeOntologyAwareResults):
+            ontology = await self._ontology(results.model_name, _action())
+        put_into(adata, results, key_added, ontology=ontology, least=min_acceptable_score)
+        return results
+
+
+def _action() -> str:
+    """A number for one call of a user; all its requests carry it."""
+    return str(uuid.uuid4())

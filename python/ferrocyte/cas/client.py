@@ -1,0 +1,597 @@
+"""The client of the annotation service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from anndata import AnnData
+
+from ferrocyte.cas._chunks import Job
+from ferrocyte.cas._deprecated import DeprecatedMethods
+from ferrocyte.cas._loop import LoopThread
+from ferrocyte.cas.async_client import AsyncCASClient
+from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
+from ferrocyte.cas.errors import AnnotationInterrupt
+from ferrocyte.cas.models import (
+    CellQueryResults,
+    CellTypeOntologyAwareResults,
+    CellTypeSummaryStatisticsResults,
+    MatrixQueryResults,
+)
+
+if TYPE_CHECKING:
+    from ferrocyte.cas._http import Transport
+    from ferrocyte.cas._service import Quota
+
+__all__ = ["CASClient"]
+
+T = TypeVar("T")
+Path = str | os.PathLike[str]
+OnError = Literal["raise", "partial"]
+
+
+class CASClient(DeprecatedMethods):
+    """Client of the Cellarium Cell Annotation Service.
+
+    Works in scripts, notebooks and inside running event loops: it has a loop of its own, in a thread that
+    starts at the first call. Nothing is asked of the service when the client is made; token, version and
+    models are looked up, side by side, when first needed.
+
+    Parameters
+    ----------
+    api_token : str, optional
+        Token of the account; the environment variable ``CAS_API_TOKEN`` by default. It is in no message, log
+        line or repr.
+    api_url : str, default ""
+        Address of the service; empty or None for the environment variable ``CAS_API_URL``, else for the
+        public service.
+    num_attempts_per_chunk : int, default 7
+        How often a chunk is sent at most.
+    max_concurrent_requests : int, default 15
+        Chunks on their way, and in memory, at a time, at most; fewer while the service pushes back.
+    request_timeout : float, default 530
+        Seconds for one attempt. The service itself gives up after 500.
+    total_timeout : float, default 3600
+        Seconds for all attempts at one chunk.
+    connect_timeout : float, default 10
+        Seconds to wait for a connection.
+    retry_delay, max_retry_delay : float, default 5 and 32
+        Seconds. Before attempt k + 1 a random time of up to
+        ``min(max_retry_delay, retry_delay * 2**(k - 1))`` passes, or what the service asks for.
+    n_jobs : int, optional
+        Threads that prepare chunks; None for `ferrocyte.settings.n_jobs`, -1 for all cores.
+    transport : Transport, optional
+        What answers instead of a service over HTTP, see `ferrocyte.cas._http`.
+
+    Examples
+    --------
+    >>> from ferrocyte.cas import CASClient
+    >>> client = CASClient(api_token="…")  # doctest: +SKIP
+    >>> results = client.annotate_into(adata)  # doctest: +SKIP
+    >>> adata.obs["cas_cell_type"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        api_url: str | None = "",
+        num_attempts_per_chunk: int = 7,
+        *,
+        max_concurrent_requests: int = 15,
+        request_timeout: float = 530.0,
+        total_timeout: float = 3600.0,
+        connect_timeout: float = 10.0,
+        retry_delay: float = 5.0,
+        max_retry_delay: float = 32.0,
+        n_jobs: int | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._client = AsyncCASClient(
+            api_token,
+            api_url,
+            num_attempts_per_chunk,
+            max_concurrent_requests=max_concurrent_requests,
+            request_timeout=request_timeout,
+            total_timeout=total_timeout,
+            connect_timeout=connect_timeout,
+            retry_delay=retry_delay,
+            max_retry_delay=max_retry_delay,
+            n_jobs=n_jobs,
+            transport=transport,
+        )
+        self._thread = LoopThread()
+
+    def __repr__(self) -> str:
+        return repr(self._client).removeprefix("Async")
+
+    def __enter__(self) -> CASClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and stop the thread. The client can be used again."""
+        self._thread.run(self._client.aclose)
+        self._thread.close()
+
+    def _job(self, make: Callable[[list[Job]], Coroutine[Any, Any, T]]) -> T:
+        """Run what sends chunks; Ctrl-C keeps what is answered."""
+        jobs: list[Job] = []
+        try:
+            return self._thread.run(lambda: make(jobs))
+        except KeyboardInterrupt:
+            if not jobs:
+                raise
+            job = jobs[0]
+            job.interrupted()
+            raise AnnotationInterrupt(
+                f"Interrupted. {job.message()}", partial=job.partial(), failures=job.failures
+            ) from None
+
+    # About the service ------------------------------------------------------------------------------
+
+    @property
+    def allowed_models_list(self) -> list[str]:
+        """Names of the models that the account may use."""
+        return self._thread.run(self._client._models)
+
+    def validate_model_name(self, model_name: str | None = None) -> None:
+        """Check the name of a model.
+
+        Parameters
+        ----------
+        model_name : str, optional
+            None or ``"default"`` for the default model, which is always valid.
+
+        Raises
+        ------
+        InvalidOptionError
+            A `ValueError`; lists the models there are.
+        """
+        self._thread.run(lambda: self._client.validate_model_name(model_name))
+
+    def validate_version(self) -> None:
+        """Check that the service speaks the version of the protocol that this package implements.
+
+        Raises
+        ------
+        ClientTooOldError
+        """
+        self._thread.run(self._client.validate_version)
+
+    def quota(self) -> Quota:
+        """How many cells the account may still annotate; `left` is the number that holds now.
+
+        Returns
+        -------
+        Quota
+            `weekly_quota`, `remaining_weekly_quota`, `quota_reset_date`, `lifetime_quota`,
+            `remaining_lifetime_quota` (None for unlimited) and `left`.
+        """
+        return self._thread.run(self._client.quota)
+
+    def print_user_quota(self) -> None:
+        """Print how many cells the account may still annotate."""
+        print(*self.quota().lines(), sep="\n")
+
+    # Counts -----------------------------------------------------------------------------------------
+
+    def validate_and_sanitize_input_data(
+        self,
+        adata: AnnData,
+        cas_model_name: str | None,
+        count_matrix_name: CountMatrixInput | str,
+        feature_ids_column_name: str,
+        feature_names_column_name: str | None = None,
+    ) -> AnnData:
+        """Bring counts to the genes of a model, as they are sent.
+
+        Parameters
+        ----------
+        adata : AnnData
+            Not changed.
+        cas_model_name : str or None
+            The model whose schema is meant; None or ``"default"`` for the default one.
+        count_matrix_name : CountMatrixInput or str
+            ``"X"`` or ``"raw.X"``.
+        feature_ids_column_name : str
+            Column of `var` (of `raw.var`) with Ensembl ids, or ``"index"``.
+        feature_names_column_name : str, optional
+            Column with symbols, or ``"index"``; becomes `var["feature_name"]`, ``"N/A"`` for genes that the
+            data do not have.
+
+        Returns
+        -------
+        AnnData
+            X as CSR float32 on the genes of the schema in order (missing ones zero, others dropped, several
+            with one id added up), `obs` with `total_mrna_umis` added, `obsm`.
+
+        Raises
+        ------
+        InvalidDataError
+            If there are no genes of the schema, or the values are no counts.
+        MissingDataError
+            If there is no such column or no `raw`.
+        """
+        return self._thread.run(
+            lambda: self._client.validate_and_sanitize_input_data(
+                adata, cas_model_name, count_matrix_name, feature_ids_column_name, feature_names_column_name
+            )
+        )
+
+    def annotate_matrix_cell_type_summary_statistics_strategy(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 1000,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        include_extended_statistics: bool = True,
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
+    ) -> CellTypeSummaryStatisticsResults:
+        """Annotate cells by the cell types of their nearest neighbors in the reference.
+
+        Cells are sent in chunks, several at a time. Only counts, gene ids and cell names leave the machine.
+
+        Parameters
+        ----------
+        matrix : AnnData or path-like
+            Cells by genes with raw counts, in memory or backed; or the path of an ``.h5ad`` file or of an
+            ``.h5`` file of Cell Ranger (version 2 or 3), which is not loaded whole.
+        chunk_size : int, default 1000
+            Cells in a request.
+        count_matrix_input : CountMatrixInput or str, default "X"
+            ``"X"``, or ``"raw.X"`` with the genes of `raw`.
+        feature_ids_column_name : str, default "index"
+            Column of `var` with Ensembl ids, or ``"index"``. Version suffixes are ignored; several genes with
+            one id are added up.
+        include_extended_statistics : bool, default True
+            Whether to ask for a breakdown by dataset. The public service no longer gives one.
+        cas_model_name : str, optional
+            One of `allowed_models_list`; None or ``"default"`` for the default model.
+        feature_names_column_name : str, optional
+            Another column of `var` (or ``"index"``), where the Ensembl id is looked up of genes that
+            have none in the first.
+        on_error : {"raise", "partial"}, default "raise"
+            What to do if chunks fail for good: raise an error that carries the other answers, or return
+            those with a warning, and what is missing in their attribute `failures`.
+        checkpoint : path-like, optional
+            File that keeps each answer as it comes. The same call with the same file sends only what is
+            missing in it.
+        show_progress : bool, default True
+            Show a bar, if stderr is a terminal or in a notebook.
+        check_counts : bool, default True
+            Refuse values that are no counts.
+
+        Returns
+        -------
+        CellTypeSummaryStatisticsResults
+            One answer a cell, in input order.
+
+        Raises
+        ------
+        AnnotationIncompleteError
+            If cells have no answer in the end; has the other answers.
+        QuotaExceededError
+            If there are more cells than the quota allows; nothing was sent.
+        AuthenticationError, ClientTooOldError, CASError
+            If the service can not be used at all.
+        InvalidDataError, MissingDataError, InvalidOptionError, InvalidTypeError, FileFormatError
+            For input that can not be used; nothing was sent.
+        AnnotationInterrupt
+            A `KeyboardInterrupt` that carries what was answered.
+        """
+        return self._job(
+            lambda jobs: self._client.annotate_matrix_cell_type_summary_statistics_strategy(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                include_extended_statistics,
+                cas_model_name,
+                feature_names_column_name,
+                on_error=on_error,
+                checkpoint=checkpoint,
+                show_progress=show_progress,
+                check_counts=check_counts,
+                jobs=jobs,
+            )
+        )
+
+    def annotate_matrix_cell_type_ontology_aware_strategy(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 1000,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        prune_threshold: float = 0.05,
+        weighting_prefactor: float = 1.0,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
+    ) -> CellTypeOntologyAwareResults:
+        """Annotate cells by terms of the Cell Ontology, each with a score.
+
+        Parameters
+        ----------
+        matrix, chunk_size, count_matrix_input, feature_ids_column_name, cas_model_name, \
+feature_names_column_name
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+        prune_threshold : float, default 0.05
+            Terms with a lower score are left out; 0 for all terms of the ontology.
+        weighting_prefactor : float, default 1.0
+            How steeply the weight of a neighbor falls with its distance: it is exp(-a d / m) for distance d
+            and the median m of the distances of the cell.
+        on_error, checkpoint, show_progress, check_counts
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+
+        Returns
+        -------
+        CellTypeOntologyAwareResults
+            One answer a cell, in input order.
+
+        Raises
+        ------
+        AnnotationIncompleteError, QuotaExceededError, CASError, FerrocyteError
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+        """
+        return self._job(
+            lambda jobs: self._client.annotate_matrix_cell_type_ontology_aware_strategy(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                cas_model_name,
+                feature_names_column_name,
+                prune_threshold,
+                weighting_prefactor,
+                on_error=on_error,
+                checkpoint=checkpoint,
+                show_progress=show_progress,
+                check_counts=check_counts,
+                jobs=jobs,
+            )
+        )
+
+    def search_matrix(
+        self,
+        matrix: AnnData | Path,
+        chunk_size: int = 500,
+        count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
+        feature_ids_column_name: str = "index",
+        cas_model_name: str | None = None,
+        feature_names_column_name: str | None = None,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
+    ) -> MatrixQueryResults:
+        """Find the nearest neighbors of cells in the reference.
+
+        Searches do not count against the quota.
+
+        Parameters
+        ----------
+        matrix, count_matrix_input, feature_ids_column_name, cas_model_name, feature_names_column_name
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+        chunk_size : int, default 500
+            Cells in a request, at most 500.
+        on_error, checkpoint, show_progress, check_counts
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+
+        Returns
+        -------
+        MatrixQueryResults
+            One answer a cell, in input order.
+
+        Raises
+        ------
+        AnnotationIncompleteError, CASError, FerrocyteError
+            As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+        """
+        return self._job(
+            lambda jobs: self._client.search_matrix(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                cas_model_name,
+                feature_names_column_name,
+                on_error=on_error,
+                checkpoint=checkpoint,
+                show_progress=show_progress,
+                check_counts=check_counts,
+                jobs=jobs,
+            )
+        )
+
+    def query_cells_by_ids(
+        self,
+        cell_ids: Sequence[int],
+        metadata_feature_names: Sequence[CellMetadataFeatures | str] | None = None,
+    ) -> CellQueryResults:
+        """Look up what is known about cells of the reference.
+
+        Parameters
+        ----------
+        cell_ids : sequence of int
+            Numbers of cells, as `search_matrix` gives them (whole floats are fine).
+        metadata_feature_names : sequence of CellMetadataFeatures or str, optional
+            What is wanted; None for everything.
+
+        Returns
+        -------
+        CellQueryResults
+            In the order of the ids; ids that the service does not know are left out, with a warning.
+
+        Raises
+        ------
+        NotFoundError
+            The public service has taken this away in 2026.
+        InvalidOptionError, InvalidTypeError, CASError
+        """
+        return self._thread.run(lambda: self._client.query_cells_by_ids(cell_ids, metadata_feature_names))
+
+    # After the answers ------------------------------------------------------------------------------
+
+    def insert_ontology_aware_response(
+        self, cas_ontology_aware_response: CellTypeOntologyAwareResults, adata: AnnData
+    ) -> None:
+        """Put the scores of all terms into AnnData.
+
+        Parameters
+        ----------
+        cas_ontology_aware_response : CellTypeOntologyAwareResults
+        adata : AnnData
+            The cells that were annotated, or some of them, in any order.
+
+        Returns
+        -------
+        None; sets ``obsm["cas_cl_scores"]``, a CSR matrix of cells by terms, and ``uns["cas_metadata"]`` with
+        `cl_names`, `cl_labels` and `ontology_resource_name`.
+
+        Raises
+        ------
+        InvalidDataError
+            If cells have no answer, or terms are not in the ontology of the model.
+        """
+        self._thread.run(
+            lambda: self._client.insert_ontology_aware_response(cas_ontology_aware_response, adata)
+        )
+
+    def compute_most_granular_top_k_calls_single(
+        self,
+        adata: AnnData,
+        min_acceptable_score: float,
+        top_k: int = 3,
+        obs_prefix: str = "cas_cell_type",
+        use_shortest_path: bool = True,
+    ) -> None:
+        """For each cell the deepest terms of the ontology that are certain enough.
+
+        Parameters
+        ----------
+        adata : AnnData
+            After :meth:`insert_ontology_aware_response`.
+        min_acceptable_score : float
+            Terms with a lower score are not looked at.
+        top_k : int, default 3
+            How many terms; the root with score 1 fills up.
+        obs_prefix : str, default "cas_cell_type"
+        use_shortest_path : bool, default True
+            Depth is the number of steps from the root on the shortest path, else on the longest.
+
+        Returns
+        -------
+        None; sets ``obs[f"{obs_prefix}_score_{i}"]``, ``_name_{i}`` and ``_label_{i}`` for i from 1.
+
+        Raises
+        ------
+        MissingDataError
+            If there are no scores in `adata`.
+        """
+        self._thread.run(
+            lambda: self._client.compute_most_granular_top_k_calls_single(
+                adata, min_acceptable_score, top_k, obs_prefix, use_shortest_path
+            )
+        )
+
+    def compute_most_granular_top_k_calls_cluster(
+        self,
+        adata: AnnData,
+        min_acceptable_score: float,
+        cluster_label_obs_column: str,
+        top_k: int = 3,
+        obs_prefix: str = "cas_cell_type",
+        use_shortest_path: bool = True,
+    ) -> None:
+        """For each cluster the deepest terms of the ontology that are certain enough on average.
+
+        Parameters
+        ----------
+        adata : AnnData
+            After :meth:`insert_ontology_aware_response`.
+        min_acceptable_score : float
+            Terms with a lower mean score are not looked at.
+        cluster_label_obs_column : str
+            Column of `obs` with clusters.
+        top_k, obs_prefix, use_shortest_path
+            As :meth:`compute_most_granular_top_k_calls_single`.
+
+        Returns
+        -------
+        None; sets the same columns of `obs`, equal within a cluster.
+
+        Raises
+        ------
+        MissingDataError
+            If there are no scores in `adata`, or no such column.
+        """
+        self._thread.run(
+            lambda: self._client.compute_most_granular_top_k_calls_cluster(
+                adata, min_acceptable_score, cluster_label_obs_column, top_k, obs_prefix, use_shortest_path
+            )
+        )
+
+    def annotate_into(
+        self,
+        adata: AnnData,
+        results: CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults | None = None,
+        *,
+        strategy: Literal["ontology", "summary"] = "ontology",
+        key_added: str = "cas",
+        min_acceptable_score: float = 0.2,
+        **options: Any,
+    ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
+        """Annotate cells and put one label and score for each into AnnData.
+
+        Parameters
+        ----------
+        adata : AnnData
+        results : optional
+            Answers that are there already, aligned by cell name.
+        strategy : {"ontology", "summary"}, default "ontology"
+        key_added : str, default "cas"
+        min_acceptable_score : float, default 0.2
+            For the ontology: the label is the deepest term with at least this score.
+        **options
+            Of the method that annotates.
+
+        Returns
+        -------
+        CellTypeOntologyAwareResults or CellTypeSummaryStatisticsResults
+            All answers. Also sets, in `adata`, ``obs["cas_cell_type"]``, ``obs["cas_cell_type_score"]`` and the
+            table of all matches in ``uns["cas_matches"]``. For the ontology there is also
+            ``obs["cas_cell_type_ontology_term_id"]`` and what :meth:`insert_ontology_aware_response` sets. For
+            summaries there is ``obs["cas_cell_type_min_distance"]``; the label is the type of most neighbors,
+            the score its share of them.
+
+        Raises
+        ------
+        AnnotationIncompleteError, QuotaExceededError, CASError, FerrocyteError
+            As the method that annotates; `adata` is as it was.
+        """
+        return self._job(
+            lambda jobs: self._client.annotate_into(
+                adata,
+                results,
+                strategy=strategy,
+                key_added=key_added,
+                min_acceptable_score=min_acceptable_score,
+                jobs=jobs,
+                **options,
+            )
+        )

@@ -1,0 +1,219 @@
+"""What the service answers, as pydantic models.
+
+Extra keys are ignored, so that a newer service can say more. Numbers must be finite: an answer with NaN is
+no answer. Every list of results has `to_frame` for a table, and `failures` for what is missing in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from ferrocyte.cas import _frames
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ferrocyte.cas.errors import ChunkFailure
+
+__all__ = [
+    "CellOntologyResource",
+    "CellQueryResults",
+    "CellTypeOntologyAwareResults",
+    "CellTypeSummaryStatisticsResults",
+    "MatrixQueryResults",
+    "OntologicalColumnInfo",
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False, protected_namespaces=())
+
+
+class _Results(_Model):
+    """A list of answers, and what is missing in it."""
+
+    _failures: list[ChunkFailure] = PrivateAttr(default_factory=list)
+
+    @property
+    def failures(self) -> list[ChunkFailure]:
+        """Groups of cells without an answer; empty unless ``on_error="partial"`` let some through."""
+        return self._failures
+
+
+class CellTypeSummaryStatisticsResults(_Results):
+    """For each cell the cell types among its nearest neighbors in the reference, with their distances."""
+
+    class DatasetStatistics(_Model):
+        """Neighbors that come from one dataset."""
+
+        dataset_id: str = Field(description="The dataset the neighbors are from")
+        count_per_dataset: int = Field(description="How many neighbors are from it")
+        min_distance: float = Field(description="Smallest distance of the cell to these neighbors")
+        max_distance: float = Field(description="Largest distance")
+        median_distance: float = Field(description="Median distance")
+        mean_distance: float = Field(description="Mean distance")
+
+    class SummaryStatistics(_Model):
+        """Neighbors of one cell type."""
+
+        cell_type: str = Field(description="The cell type")
+        cell_count: int = Field(description="How many neighbors are of it")
+        min_distance: float = Field(description="Smallest distance of the cell to these neighbors")
+        p25_distance: float = Field(description="25th percentile of the distances")
+        median_distance: float = Field(description="Median distance")
+        p75_distance: float = Field(description="75th percentile of the distances")
+        max_distance: float = Field(description="Largest distance")
+        dataset_ids_with_counts: list[CellTypeSummaryStatisticsResults.DatasetStatistics] | None = Field(
+            default=None, description="The same by dataset, if asked for and given"
+        )
+
+    class NeighborhoodAnnotation(_Model):
+        """One cell."""
+
+        query_cell_id: str = Field(description="Name of the cell")
+        matches: list[CellTypeSummaryStatisticsResults.SummaryStatistics] = Field(
+            description="Cell types among its neighbors"
+        )
+
+    data: list[CellTypeSummaryStatisticsResults.NeighborhoodAnnotation] = Field(
+        description="One entry a cell, in input order"
+    )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with one row for each match of each cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `query_cell_id`, `cell_type`, `cell_count` and the five distances; the breakdown by
+            dataset is left out.
+        """
+        return _frames.summary_frame(self)
+
+
+class CellTypeOntologyAwareResults(_Results):
+    """For each cell a score for terms of the Cell Ontology, where a term collects what is below it."""
+
+    class Match(_Model):
+        """One term."""
+
+        score: float = Field(description="Share of the weight of the neighbors at or below the term")
+        cell_type_ontology_term_id: str = Field(description="The term, as in CL:0000236")
+        cell_type: str = Field(description="Its label")
+
+    class OntologyAwareAnnotation(_Model):
+        """One cell."""
+
+        query_cell_id: str = Field(description="Name of the cell")
+        matches: list[CellTypeOntologyAwareResults.Match] = Field(description="Terms and their scores")
+        total_weight: float = Field(description="Sum of the weights of all neighbors")
+        total_neighbors: int = Field(description="Number of neighbors")
+        total_neighbors_unrecognized: int = Field(description="Those with a term outside the ontology")
+
+    data: list[CellTypeOntologyAwareResults.OntologyAwareAnnotation] = Field(
+        description="One entry a cell, in input order"
+    )
+    model_name: str | None = Field(default=None, description="The model that was used")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with one row for each match of each cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `query_cell_id`, `cell_type_ontology_term_id`, `cell_type` and `score`.
+        """
+        return _frames.ontology_frame(self)
+
+
+class MatrixQueryResults(_Results):
+    """For each cell its nearest neighbors in the reference."""
+
+    class Match(_Model):
+        """One neighbor."""
+
+        cas_cell_index: float = Field(description="Number of the neighbor in the reference")
+        distance: float = Field(description="Its distance to the cell")
+
+    class MatrixQueryResult(_Model):
+        """One cell."""
+
+        query_cell_id: str = Field(description="Name of the cell")
+        neighbors: list[MatrixQueryResults.Match] = Field(description="Its neighbors")
+
+    data: list[MatrixQueryResults.MatrixQueryResult] = Field(description="One entry a cell, in input order")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with one row for each neighbor of each cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `query_cell_id`, `cas_cell_index` (int64) and `distance`.
+        """
+        return _frames.search_frame(self)
+
+
+class CellQueryResults(_Results):
+    """What the reference knows about cells of its own. What was not asked for is None."""
+
+    class CellariumCellMetadata(_Model):
+        """One cell of the reference."""
+
+        cas_cell_index: int = Field(description="Number of the cell in the reference")
+        cell_type: str | None = Field(default=None, description="Cell type")
+        assay: str | None = Field(default=None, description="Assay")
+        disease: str | None = Field(default=None, description="Disease state")
+        donor_id: str | None = Field(default=None, description="Donor")
+        is_primary_data: bool | None = Field(default=None, description="Whether the data are primary")
+        development_stage: str | None = Field(default=None, description="Development stage of the donor")
+        organism: str | None = Field(default=None, description="Organism")
+        self_reported_ethnicity: str | None = Field(default=None, description="Ethnicity, self-reported")
+        sex: str | None = Field(default=None, description="Sex of the donor")
+        suspension_type: str | None = Field(default=None, description="Cells or nuclei")
+        tissue: str | None = Field(default=None, description="Tissue")
+        total_mrna_umis: int | None = Field(default=None, description="Number of mRNA molecules counted")
+
+        cell_type_ontology_term_id: str | None = Field(default=None, description="Term of the cell type")
+        assay_ontology_term_id: str | None = Field(default=None, description="Term of the assay")
+        disease_ontology_term_id: str | None = Field(default=None, description="Term of the disease")
+        development_stage_ontology_term_id: str | None = Field(default=None, description="Term of the stage")
+        organism_ontology_term_id: str | None = Field(default=None, description="Term of the organism")
+        self_reported_ethnicity_ontology_term_id: str | None = Field(
+            default=None, description="Term of the ethnicity"
+        )
+        sex_ontology_term_id: str | None = Field(default=None, description="Term of the sex")
+        tissue_ontology_term_id: str | None = Field(default=None, description="Term of the tissue")
+
+    data: list[CellQueryResults.CellariumCellMetadata] = Field(description="One entry a cell that was found")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with one row for each cell; columns without any value are left out.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        return _frames.query_frame(self)
+
+
+class OntologicalColumnInfo(_Model):
+    """A column of cell metadata that a model can annotate by an ontology."""
+
+    ontology_resource_name: str = Field(description="Name of the ontology document")
+    column_name: str = Field(description="The column")
+    description: str | None = Field(default=None, description="About it")
+
+
+class CellOntologyResource(_Model):
+    """The Cell Ontology as the service uses it."""
+
+    cl_names: list[str] = Field(description="Ids of the terms, sorted")
+    cell_ontology_term_id_to_cell_type: dict[str, str] = Field(description="Label of each term")
+    children_dictionary: dict[str, list[str]] = Field(description="Direct children of each term")
+    shortest_path_lengths_from_cell_root: dict[str, int] = Field(description="Fewest steps from CL:0000000")
+    longest_path_lengths_from_cell_root: dict[str, int] = Field(description="Most steps from CL:0000000")
+    ancestors_dictionary: dict[str, list[str]] | None = Field(default=None, description="All ancestors")
+    descendants_dictionary: dict[str, list[str]] | None = Field(default=None, description="All descendants")
