@@ -14,9 +14,6 @@ from ferrocyte.kernels._matrix import Matrix
 
 __all__ = ["candidates", "recommend"]
 
-# Criteria to rank by, and how many digits make a difference; larger is better in each.
-CRITERIA = {"eigengap": 3, "min_chi": 3, "crispness": 3, "min_stability": 3, "purity": 2}
-
 
 def candidates(
     matrix: Matrix,
@@ -51,6 +48,7 @@ def _row(
 ) -> dict[str, object]:
     values = np.sort(schur.eigenvalues.real)[::-1]
     row: dict[str, object] = {
+        "eigenvalue": float(values[n - 1]),
         "eigengap": float(values[n - 1] - values[n]) if n < len(values) else np.nan,
         "min_chi": np.nan,
         "crispness": np.nan,
@@ -81,8 +79,8 @@ def _row(
     return row
 
 
-def recommend(table: pd.DataFrame) -> tuple[int, str]:
-    """The number with the best mean rank over the criteria, and why; the smaller one on a tie.
+def recommend(table: pd.DataFrame, alpha: float) -> tuple[int, str]:
+    """The number with the largest `eigengap - alpha (1 - eigenvalue)`, and what is to be known about it.
 
     Numbers with a problem are no choice, unless all have one.
 
@@ -98,24 +96,19 @@ def recommend(table: pd.DataFrame) -> tuple[int, str]:
         )
     sound = possible[possible["problem"] == ""]
     rows = sound if len(sound) else possible
-    used = [c for c in CRITERIA if rows[c].notna().all()]
-    rounded = pd.DataFrame({c: rows[c].astype(float).round(CRITERIA[c]) for c in used})
-    ranks = rounded.rank(ascending=False, method="min")
-    best = int(ranks.mean(axis=1).sort_index().idxmin())
-    firsts = [c for c in used if ranks.loc[best, c] == 1]
-    text = f"best mean rank of {len(rows)} candidates"
-    if firsts:
-        text += f"; first in {', '.join(firsts)}"
-    others = [f"{c} {_ordinal(int(ranks.loc[best, c]))}" for c in used if c not in firsts]
-    if firsts and others:
-        text += f" ({', '.join(others)})"
-    elif others:
-        text += f": {', '.join(others)}"
-    if not len(sound):
-        text += f"; it {possible.loc[best, 'problem']}"
-    return best, text
-
-
-def _ordinal(rank: int) -> str:
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    return f"{rank}{'th' if 10 <= rank % 100 <= 20 else endings.get(rank % 10, 'th')}"
+    scores = (rows["eigengap"].fillna(-np.inf) - alpha * (1 - rows["eigenvalue"])).sort_index()
+    ranked = scores.sort_values(ascending=False, kind="stable").index
+    best = int(ranked[0])
+    row = rows.loc[best]
+    text = [
+        f"largest eigengap next to eigenvalues near 1: {row['eigengap']:.3f} after {row['eigenvalue']:.3f}",
+        f"minChi {round(row['min_chi'], 2) + 0.0:.2f}",
+        f"least stable state {row['min_stability']:.2f}",
+    ]
+    if pd.notna(row["purity"]):
+        text.append(f"purity {row['purity']:.2f}")
+    if row["problem"]:
+        text.append(f"but it {row['problem']}")
+    if len(ranked) > 1:
+        text.append(f"next best is {int(ranked[1])}")
+    return best, "; ".join(text)
