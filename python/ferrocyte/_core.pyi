@@ -18,6 +18,7 @@ _Sparse = Any
 _CsrParts = tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32] | NDArray[np.int64]]
 
 __all__ = [
+    "ColumnCorrelations",
     "__version__",
     "absorption_probabilities",
     "absorption_times",
@@ -29,16 +30,22 @@ __all__ = [
     "connectivity_transitions",
     "count_components",
     "count_positive",
+    "coupling_entry_counts",
+    "coupling_keep_at_least",
+    "coupling_next_above",
+    "coupling_row_maxima",
     "eigenvectors",
     "elementwise_product",
     "fingerprint",
     "first_not_finite",
+    "fit_trends",
     "gpcca_improve",
     "gpcca_macrostates",
     "gpcca_min_chi",
     "hard_threshold",
     "map_to_schema",
     "nan_columns",
+    "permutation_test",
     "project",
     "random_walks",
     "row_normalize",
@@ -49,6 +56,11 @@ __all__ = [
     "soft_threshold",
     "stationary_distribution",
     "strong_components",
+    "time_course_matrix",
+    "transport_plan",
+    "transport_potentials",
+    "trend_basis",
+    "trend_penalty",
     "value_report",
     "velocity_moments",
     "velocity_transitions",
@@ -80,6 +92,38 @@ def column_correlations(
     matrix: _Features, y: NDArray[np.float64], *, threads: int, progress: _Progress = None
 ) -> NDArray[np.float64]:
     """Pearson correlation of each column with `y`; NaN for constant columns; shape (n_cols,)."""
+
+# Drivers ----------------------------------------------------------------------------------------------
+
+class ColumnCorrelations:
+    """Pearson correlation of columns with targets, from rows that come piece by piece.
+
+    `targets` has shape (n_rows, n_targets) and is float64 in C order.
+    """
+
+    def __new__(cls, n_cols: int, targets: NDArray[np.float64]) -> ColumnCorrelations: ...
+    def add(self, matrix: _Features, *, threads: int = 1, progress: _Progress = None) -> None:
+        """Read the next rows. If it raises, nothing was added."""
+
+    def finish(self) -> NDArray[np.float64]:
+        """The correlations, shape (n_cols, n_targets); NaN where a column or target is constant."""
+
+def permutation_test(
+    matrix: _Features,
+    targets: NDArray[np.float64],
+    *,
+    n_perms: int,
+    quantiles: tuple[float, float],
+    seed: int,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> list[NDArray[np.float64]]:
+    """[correlations, p-values, lower, upper ends of intervals] of all columns and targets.
+
+    Shapes (n_cols, n_targets). Rows are permuted, or drawn with replacement, for all targets alike; each draw
+    has a random stream of its own. Memory: 9 bytes for each value that is not zero, and
+    8 * n_cols * n_targets * n_perms.
+    """
 
 # Connectivity and algebra -----------------------------------------------------------------------------
 
@@ -167,6 +211,59 @@ def soft_threshold(
     t: float, t_neighbors: NDArray[np.float64], weights: NDArray[np.float64], *, b: float, nu: float
 ) -> NDArray[np.float64]:
     """The soft scheme for one cell; shape (n_neighbors,)."""
+
+# Couplings over experimental time -----------------------------------------------------------------------
+
+def coupling_row_maxima(rows: _Features, *, threads: int) -> NDArray[np.float64]:
+    """Largest entry of each row, shape (n_rows,); refuses NaN and negative entries."""
+
+def coupling_keep_at_least(rows: _Features, threshold: float, *, threads: int) -> _CsrParts:
+    """The entries of at least `threshold`, without zeros."""
+
+def coupling_entry_counts(rows: _Features, prefix: int, level: int, *, threads: int) -> NDArray[np.int64]:
+    """How often each value of the 16 bits of `level` follows the bits of `prefix`; shape (65536,)."""
+
+def coupling_next_above(rows: _Features, value: float, *, threads: int) -> float:
+    """The smallest entry above `value`, or infinity."""
+
+def time_course_matrix(
+    n_cells: int,
+    blocks: Sequence[tuple[_Sparse, NDArray[np.int64], NDArray[np.int64], float, bool]],
+    *,
+    threads: int,
+) -> _CsrParts:
+    """The matrix of all cells from `(coupling, rows, columns, weight, normalize rows first?)`."""
+
+def transport_potentials(
+    cost: NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64], float],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    *,
+    epsilon: float,
+    lambda_source: float,
+    lambda_target: float,
+    tol: float,
+    max_iter: int,
+    max_stored: int,
+    threads: int,
+    progress: _Progress = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int, float]:
+    """Potentials of source and target cells, iterations, residual.
+
+    `cost` is a matrix, or coordinates `(n, d)` and `(d, m)` and the scale that divides squared distances.
+    """
+
+def transport_plan(
+    cost: NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64], float],
+    f: NDArray[np.float64],
+    g: NDArray[np.float64],
+    *,
+    epsilon: float,
+    start: int,
+    stop: int,
+    threads: int,
+) -> NDArray[np.float64]:
+    """Rows `start` to `stop` of the plan, shape (stop - start, n_target)."""
 
 # Using a transition matrix ----------------------------------------------------------------------------
 
@@ -362,4 +459,48 @@ def value_report(
 ) -> tuple[int, int, int | None, int | None]:
     """How many values are not zero, how many are fractional; where the first negative one is, and the first
     that is not finite, or None.
+    """
+
+# Trends -----------------------------------------------------------------------------------------------
+
+def trend_basis(
+    x: NDArray[np.float64], *, n_splines: int, order: int, edges: tuple[float, float]
+) -> NDArray[np.float64]:
+    """B-splines on equally spaced knots at `x`, shape (len(x), n_splines); straight beyond the edges."""
+
+def trend_penalty(
+    n_splines: int, *, derivative: float = 1.0, ridge: float = 1.0, intercept: bool = True
+) -> NDArray[np.float64]:
+    """The matrix S of the penalty c^T S c, shape (n_splines, n_splines)."""
+
+def fit_trends(
+    matrix: _Features,
+    columns: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    x: NDArray[np.float64],
+    w: NDArray[np.float64],
+    *,
+    n_splines: int,
+    order: int,
+    edges: tuple[float, float],
+    distribution: Literal["normal", "binomial", "poisson", "gamma", "inv_gauss"],
+    link: Literal["identity", "log", "logit", "inverse", "inv_squared"],
+    lams: Sequence[float],
+    criterion: Literal["gcv", "reml"] | None = None,
+    expectile: float | None = None,
+    derivative: float = 1.0,
+    ridge: float = 1.0,
+    intercept: bool = True,
+    max_iter: int = 2000,
+    tol: float = 1e-8,
+    threads: int = 1,
+    progress: _Progress = None,
+) -> dict[str, Any]:
+    """A penalised B-spline fit for each of `columns`, over the cells `rows` at `x` with weights `w`.
+
+    `lams` is one number without `criterion`, a grid with one, or empty: then all are searched. Returns, one
+    entry per column, `coefficients` (n, n_splines), their `covariance` (n, n_splines, n_splines), `lam`,
+    `edf`, `scale`, `criterion`, `iterations`, `converged`; `failed` says why there is no fit (None if there
+    is): "not_finite", "out_of_range" (both at the row `failed_row`), "no_mean", "diverged",
+    "too_few_cells"; numbers are NaN there.
     """

@@ -9,6 +9,7 @@
 
 pub mod algebra;
 pub mod csr;
+pub mod drivers;
 pub mod error;
 pub mod fate;
 pub mod features;
@@ -25,6 +26,8 @@ mod simd;
 pub mod solve;
 pub mod spectral;
 pub mod stats;
+pub mod transport;
+pub mod trends;
 pub mod walk;
 
 pub use error::{Error, Result};

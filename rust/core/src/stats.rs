@@ -66,24 +66,26 @@ pub fn column_correlations(
     n_targets: usize,
     run: &Run,
 ) -> Result<Vec<f64>> {
-    let n = x.n_rows();
+    check_targets(targets, x.n_rows(), n_targets)?;
+    let total = with_matrix!(x, m => moments(m, targets, n_targets, run))?;
+    Ok(total.correlations(&deviations(targets, n_targets)))
+}
+
+/// Refuses targets of another number than `n * n_targets`, and values that are not finite.
+pub(crate) fn check_targets(targets: &[f64], n: usize, n_targets: usize) -> Result<()> {
     if n.checked_mul(n_targets) != Some(targets.len()) {
         let expected = format!("one value per row ({n}) and target ({n_targets})");
         return Err(Error::shape("the targets", expected, targets.len()));
     }
-    if let Some(at) = targets.iter().position(|y| !y.is_finite()) {
-        return Err(Error::NotFinite { what: "the target".into(), row: at / n_targets });
+    match targets.iter().position(|y| !y.is_finite()) {
+        Some(at) => Err(Error::NotFinite { what: "the target".into(), row: at / n_targets }),
+        None => Ok(()),
     }
-    let spread: Vec<f64> = (0..n_targets).map(|t| deviation(targets, n_targets, t)).collect();
-    let total = with_matrix!(x, m => moments(m, targets, n_targets, run))?;
-    let mut out = total.products;
-    for (row, &m2) in out.chunks_mut(n_targets.max(1)).zip(&total.m2) {
-        for (r, &y) in row.iter_mut().zip(&spread) {
-            let x = m2.sqrt();
-            *r = if x > 0.0 && x.is_finite() && y > 0.0 { (*r / x / y).clamp(-1.0, 1.0) } else { f64::NAN };
-        }
-    }
-    Ok(out)
+}
+
+/// [`deviation`] of each target.
+pub(crate) fn deviations(targets: &[f64], n_targets: usize) -> Vec<f64> {
+    (0..n_targets).map(|t| deviation(targets, n_targets, t)).collect()
 }
 
 /// Root of the sum of squared deviations of one target from its mean; 0 exactly when it is constant.
@@ -97,11 +99,11 @@ fn deviation(targets: &[f64], n_targets: usize, t: usize) -> f64 {
 
 /// Means, sums of squares and of products about the means, of some rows.
 #[derive(Debug, Default, Clone)]
-struct Moments {
+pub(crate) struct Moments {
     n: f64,
     /// Of the columns.
-    mean: Vec<f64>,
-    m2: Vec<f64>,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) m2: Vec<f64>,
     /// Of the targets.
     target_mean: Vec<f64>,
     /// Column after column, `n_targets` each.
@@ -109,8 +111,36 @@ struct Moments {
 }
 
 impl Moments {
+    /// Of no rows yet.
+    pub(crate) fn new(n_cols: usize, n_targets: usize) -> Self {
+        Self {
+            n: 0.0,
+            mean: vec![0.0; n_cols],
+            m2: vec![0.0; n_cols],
+            target_mean: vec![0.0; n_targets],
+            products: vec![0.0; n_cols * n_targets],
+        }
+    }
+
+    /// Pearson correlations, `(n_cols, n_targets)`, with targets of these deviations; NaN where either is
+    /// constant or a column is not finite.
+    pub(crate) fn correlations(&self, deviations: &[f64]) -> Vec<f64> {
+        let mut out = self.products.clone();
+        for (row, &m2) in out.chunks_mut(deviations.len().max(1)).zip(&self.m2) {
+            for (r, &y) in row.iter_mut().zip(deviations) {
+                let x = m2.sqrt();
+                *r = if x > 0.0 && x.is_finite() && y > 0.0 {
+                    (*r / x / y).clamp(-1.0, 1.0)
+                } else {
+                    f64::NAN
+                };
+            }
+        }
+        out
+    }
+
     /// Adds the rows of `other`, which come after ours.
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         if self.n == 0.0 {
             self.clone_from(other);
             return;
@@ -134,15 +164,14 @@ impl Moments {
     }
 }
 
-fn moments<E: Element>(m: &Matrix<'_, E>, targets: &[f64], n_targets: usize, run: &Run) -> Result<Moments> {
+pub(crate) fn moments<E: Element>(
+    m: &Matrix<'_, E>,
+    targets: &[f64],
+    n_targets: usize,
+    run: &Run,
+) -> Result<Moments> {
     let n = m.n_rows();
-    let size = m.n_cols() * n_targets;
-    let mut total = Moments {
-        mean: vec![0.0; m.n_cols()],
-        m2: vec![0.0; m.n_cols()],
-        products: vec![0.0; size],
-        ..Moments::default()
-    };
+    let mut total = Moments::new(m.n_cols(), n_targets);
     run.expect_steps(n);
     // Whole chunks, so that chunks do not depend on where blocks end.
     let block = n.div_ceil(MOST_BLOCKS).next_multiple_of(CHUNK);
@@ -189,13 +218,7 @@ impl Chunk {
         Self {
             n_cols,
             n_targets,
-            out: Moments {
-                n: 0.0,
-                mean: columns(),
-                m2: columns(),
-                target_mean: vec![0.0; n_targets],
-                products: vec![0.0; n_cols * n_targets],
-            },
+            out: Moments::new(n_cols, n_targets),
             y: Vec::new(),
             y_sum: vec![0.0; n_targets],
             shift: columns(),
@@ -340,12 +363,12 @@ fn not_negative(x: f64) -> f64 {
     }
 }
 
-fn increasing(cols: &[i32]) -> bool {
+pub(crate) fn increasing(cols: &[i32]) -> bool {
     cols.windows(2).all(|c| c[0] < c[1])
 }
 
 /// The entries of a row with columns sorted and repeated ones added up in the order they are stored.
-fn add_repeats<E: Element>(cols: &[i32], values: &[E], entries: &mut Vec<(i32, f64)>) {
+pub(crate) fn add_repeats<E: Element>(cols: &[i32], values: &[E], entries: &mut Vec<(i32, f64)>) {
     entries.clear();
     entries.extend(cols.iter().zip(values).map(|(&j, &v)| (j, v.into())));
     entries.sort_by_key(|e| e.0);

@@ -4,16 +4,20 @@
 
 mod algebra;
 mod array;
+mod drivers;
 mod error;
 mod fate;
 mod gpcca;
 mod kernels;
 mod matrix;
 mod pseudotime;
+mod real_time;
 mod run;
 mod schema;
 mod scores;
 mod spectral;
+mod transport;
+mod trends;
 mod velocity;
 mod walk;
 
@@ -23,6 +27,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     matrix::register(module)?;
+    drivers::register(module)?;
     algebra::register(module)?;
     pseudotime::register(module)?;
     walk::register(module)?;
@@ -32,5 +37,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gpcca::register(module)?;
     velocity::register(module)?;
     fate::register(module)?;
+    real_time::register(module)?;
+    transport::register(module)?;
+    trends::register(module)?;
     kernels::register(module)
 }

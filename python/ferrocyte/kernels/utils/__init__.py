@@ -1,4 +1,4 @@
-"""Parts of kernels: similarities, threshold schemes, velocity models, walks, projection, flow."""
+"""Parts of kernels: similarities, threshold schemes, velocity models, couplings, walks, projection, flow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ferrocyte.kernels.utils._threshold import (
     SoftThresholdScheme,
     ThresholdSchemeABC,
 )
+from ferrocyte.kernels.utils._transport import TransportMap, transport_map
 
 __all__ = [
     "Correlation",
@@ -29,4 +30,6 @@ __all__ = [
     "Stochastic",
     "ThresholdSchemeABC",
     "TmatProjection",
+    "TransportMap",
+    "transport_map",
 ]

@@ -2,4 +2,5 @@
 
 pub mod connectivity;
 pub mod pseudotime;
+pub mod real_time;
 pub mod velocity;

@@ -1,0 +1,178 @@
+//! Penalised, iteratively reweighted least squares at one smoothing parameter.
+
+use super::dense::{dot, form, Cholesky};
+use super::family::{Distribution, Link, Unfit};
+use super::sums::{Response, Sums, Weighting};
+
+/// After so many steps with expected second derivatives, the observed ones are tried.
+const FISHER_STEPS: usize = 6;
+const HALVINGS: usize = 40;
+
+/// What all genes of a lineage share.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    /// Penalty for `lam` 1, `(n, n)`.
+    pub(crate) penalty: &'a [f64],
+    /// Its rank.
+    pub(crate) rank: usize,
+    /// `B^T W B` for the prior weights.
+    pub(crate) prior: &'a [f64],
+    pub(crate) max_iter: usize,
+    pub(crate) tol: f64,
+}
+
+/// A fit at one smoothing parameter.
+#[derive(Debug, Clone)]
+pub(crate) struct Fit {
+    pub(crate) lam: f64,
+    pub(crate) gamma: Vec<f64>,
+    /// `B^T W B + lam S` with expected weights at `gamma`.
+    pub(crate) factor: Cholesky,
+    /// Effective degrees of freedom, the trace of `(B^T W B + lam S)^-1 B^T W B`.
+    pub(crate) edf: f64,
+    pub(crate) deviance: f64,
+    pub(crate) pearson: f64,
+    /// `gamma^T S gamma`
+    pub(crate) roughness: f64,
+    pub(crate) iterations: usize,
+    pub(crate) converged: bool,
+}
+
+/// Coefficients to start from: the link of the mean response under each function.
+pub(crate) fn start(response: &Response<'_>) -> Vec<f64> {
+    let (design, family) = (response.design, response.family);
+    let n = design.basis.n_splines();
+    let flat = vec![family.link.eta(response.mean); n];
+    if family.link == Link::Identity && family.distribution == Distribution::Normal {
+        return flat; // one step leads to the answer
+    }
+    let (mut weight, mut total) = (vec![0.0; n], vec![0.0; n]);
+    for (first, range) in &design.segments {
+        for (t, values) in design.values.iter().enumerate() {
+            for i in range.clone() {
+                let w = design.weights[i] * values[i];
+                weight[first + t] += w;
+                total[first + t] += w * response.y[i];
+            }
+        }
+    }
+    let mean = response.mean;
+    let near = |j: usize| {
+        // halfway to the overall mean at the most: where all is 0, there is no logarithm
+        let local = if weight[j] > 0.0 { total[j] / weight[j] } else { mean };
+        let local = if local.is_finite() { local } else { mean };
+        let inner = 0.1 * mean + 0.9 * local;
+        if family.allows(inner, mean.signum()) {
+            family.link.eta(inner)
+        } else {
+            family.link.eta(mean)
+        }
+    };
+    let local: Vec<f64> = (0..n).map(near).collect();
+    if local.iter().all(|g| g.is_finite()) {
+        local
+    } else {
+        flat
+    }
+}
+
+/// Fits at `lam`, starting from `gamma`.
+pub(crate) fn fit(
+    response: &Response<'_>,
+    shared: &Shared<'_>,
+    lam: f64,
+    gamma: Vec<f64>,
+) -> Result<Fit, Unfit> {
+    let n = gamma.len();
+    let constant = response.family.constant_weights();
+    // On the scale of a logarithm, coefficients near 0 need no relative accuracy.
+    let unit = f64::from(matches!(response.family.link, Link::Log | Link::Logit));
+    let penalised =
+        |gram: &[f64]| -> Vec<f64> { gram.iter().zip(shared.penalty).map(|(h, s)| h + lam * s).collect() };
+    let objective =
+        |sums: &Sums, gamma: &[f64]| 0.5 * (sums.deviance + lam * form(shared.penalty, gamma, gamma));
+    let weighting = |iteration: usize| match iteration {
+        i if i >= FISHER_STEPS => Some(Weighting::Newton),
+        _ if constant => None,
+        _ => Some(Weighting::Fisher),
+    };
+
+    let mut gamma = gamma;
+    let mut sums = Sums::new(response, &gamma, weighting(0));
+    if !sums.valid {
+        gamma = vec![response.family.link.eta(response.mean); n];
+        sums = Sums::new(response, &gamma, weighting(0));
+    }
+    if !sums.valid {
+        return Err(Unfit::Diverged);
+    }
+    let mut value = objective(&sums, &gamma);
+    let (mut converged, mut iterations) = (false, 0);
+    let prior = if constant { Cholesky::new(n, &penalised(shared.prior)) } else { None };
+    while iterations < shared.max_iter {
+        let own = if sums.gram.is_empty() { None } else { Cholesky::new(n, &penalised(&sums.gram)) };
+        let factor = match own.or_else(|| prior.clone()) {
+            Some(factor) => factor,
+            None => {
+                // observed second derivatives need not be positive; expected ones are
+                let expected = Sums::new(response, &gamma, Some(Weighting::Fisher));
+                Cholesky::new(n, &penalised(&expected.gram)).ok_or(Unfit::Diverged)?
+            }
+        };
+        let slope: Vec<f64> = shared
+            .penalty
+            .chunks_exact(n)
+            .zip(&sums.score)
+            .map(|(row, score)| score - lam * dot(row, &gamma))
+            .collect();
+        let mut step = slope.clone();
+        factor.solve(&mut step);
+        let largest = |v: &[f64]| v.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+        if largest(&step) <= shared.tol * largest(&gamma).max(unit) {
+            converged = true;
+            break;
+        }
+        iterations += 1;
+        let mut length = 1.0;
+        let mut found = None;
+        for _ in 0..HALVINGS {
+            let trial: Vec<f64> = gamma.iter().zip(&step).map(|(g, s)| g + length * s).collect();
+            let at = Sums::new(response, &trial, weighting(iterations));
+            let trial_value = objective(&at, &trial);
+            if at.valid && trial_value <= value + 1e-12 * value.abs() {
+                found = Some((trial, at, trial_value));
+                break;
+            }
+            length *= 0.5;
+        }
+        let Some((trial, at, trial_value)) = found else {
+            // No lower point along a descent direction: the bottom, as far as rounding lets us see it.
+            converged = dot(&slope, &step) <= 1e-9 * value.abs().max(1e-300);
+            break;
+        };
+        (gamma, sums, value) = (trial, at, trial_value);
+    }
+    let gram = if constant {
+        shared.prior.to_vec()
+    } else {
+        sums = Sums::new(response, &gamma, Some(Weighting::Fisher));
+        std::mem::take(&mut sums.gram)
+    };
+    let factor = Cholesky::new(n, &penalised(&gram)).ok_or(Unfit::Diverged)?;
+    let edf = dot(&factor.inverse(), &gram);
+    let roughness = form(shared.penalty, &gamma, &gamma);
+    if !(gamma.iter().all(|g| g.is_finite()) && edf.is_finite()) {
+        return Err(Unfit::Diverged);
+    }
+    Ok(Fit {
+        lam,
+        gamma,
+        factor,
+        edf,
+        deviance: sums.deviance,
+        pearson: sums.pearson,
+        roughness,
+        iterations,
+        converged,
+    })
+}
