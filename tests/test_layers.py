@@ -20,6 +20,7 @@ ORDER = [
     ["kernels", "models"],
     ["estimators"],
     ["pl", "io"],
+    ["cli", "__main__"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 HEAVY = {"matplotlib", "scanpy", "httpx", "sklearn", "seaborn"}
