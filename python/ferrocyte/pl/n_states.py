@@ -79,7 +79,7 @@ def plot_n_states(
     title : str, optional
         Default: the recommended number, with the reason from the column `why`.
     ncols : int, optional
-        Panels per row. Default: up to 3.
+        Panels per row. Default: up to 3, or 4 if there are more than 6.
     figsize, dpi
         In inches and dots per inch; `dpi` also when saving.
     save : path, optional
@@ -114,7 +114,6 @@ def plot_n_states(
     best = numbers.index[numbers["recommended"]]
     bad = numbers.index[numbers["has_problem"]]
     style: dict[str, Any] = {"color": _OTHER, "marker": "o", "markersize": 4, "linewidth": 1.2, **kwargs}
-    ncols = min(3, len(criteria)) if ncols is None else ncols
     with panels(len(criteria), ncols=ncols, figsize=figsize, dpi=dpi, inches=(3.2, 2.5)) as (axes, ours):
         for panel, name in zip(axes, criteria, strict=True):
             values = numbers[name]
