@@ -14,10 +14,12 @@ __all__ = [
     "FerrocyteError",
     "FerrocyteWarning",
     "FileFormatError",
+    "FitError",
     "InvalidDataError",
     "InvalidIndexError",
     "InvalidOptionError",
     "InvalidTypeError",
+    "MissingAttributeError",
     "MissingDataError",
     "MissingPackageError",
     "NoTransientCellsError",
@@ -68,6 +70,24 @@ class InvalidTypeError(FerrocyteError, TypeError):
 
 class InvalidIndexError(FerrocyteError, IndexError):
     """A position or a cell name that does not exist."""
+
+
+class MissingAttributeError(FerrocyteError, AttributeError):
+    """A part that an AnnData object may have, such as `raw`, is not there."""
+
+
+class FitError(FerrocyteError, RuntimeError):
+    """A model could not be fitted to its data; says which cells or values are why.
+
+    Attributes
+    ----------
+    cells : list of int
+        Positions of the cells at fault, where that is known.
+    """
+
+    def __init__(self, *args: object, cells: Iterable[int] = ()) -> None:
+        super().__init__(*args)
+        self.cells = list(cells)
 
 
 class NotComputedError(FerrocyteError, RuntimeError):

@@ -51,14 +51,9 @@ impl<'a> Columns<'a> {
     pub(crate) fn fetch(&self, which: Range<usize>, out: &mut [f64]) {
         let n = self.rows.len();
         match &self.storage {
-            Storage::Dense(features, columns) => with_matrix!(features, m => {
-                for (i, &row) in self.rows.iter().enumerate() {
-                    let (_, values) = m.row_slices(row);
-                    for (k, &column) in columns[which.clone()].iter().enumerate() {
-                        out[k * n + i] = values[column].into();
-                    }
-                }
-            }),
+            Storage::Dense(features, columns) => {
+                with_matrix!(features, m => tile(m, self.rows, &columns[which], out));
+            }
             Storage::Turned(begins, at, values) => {
                 out[..n * which.len()].fill(0.0);
                 for (k, column) in which.enumerate() {
@@ -68,6 +63,15 @@ impl<'a> Columns<'a> {
                     }
                 }
             }
+        }
+    }
+}
+
+fn tile<E: Element>(m: &Matrix<'_, E>, rows: &[usize], columns: &[usize], out: &mut [f64]) {
+    for (i, &row) in rows.iter().enumerate() {
+        let (_, values) = m.row_slices(row);
+        for (k, &column) in columns.iter().enumerate() {
+            out[k * rows.len() + i] = values[column].into();
         }
     }
 }
