@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _keys
-from ferrocyte._errors import FerrocyteWarning
+from ferrocyte._errors import FerrocyteWarning, MissingDataError, suggest
 from ferrocyte.kernels._matrix import as_csr
 from ferrocyte.kernels.connectivity import ConnectivityKernel
 
@@ -64,6 +64,15 @@ def similar_cells(
         var=adata.var,
         obsm={key: np.asarray(part.obsm[key]) for key in part.obsm},
     )
+    if (subset.X is None or not subset.n_vars) and "use_rep" not in conn_kwargs:
+        # scanpy would take the expression, which is not there.
+        if "X_pca" not in subset.obsm:
+            raise MissingDataError(
+                "Unable to compute a graph of cells of one time: there is neither expression nor "
+                f"`adata.obsm['X_pca']`.{suggest('X_pca', subset.obsm.keys())} Name a representation with "
+                "`conn_kwargs={'use_rep': ...}`."
+            )
+        conn_kwargs = {**conn_kwargs, "use_rep": "X_pca"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what scanpy's dependencies have to say of each other
         sc.pp.neighbors(subset, **conn_kwargs)
