@@ -175,9 +175,124 @@ def _correlation_softmax(draws: np.ndarray, d: np.ndarray, scale: float) -> np.n
     return p / p.sum(axis=1, keepdims=True)
 
 
+def schur(ours: Answer, peer: Answer, case: dict[str, Any], data: Path) -> tuple[float, str]:
+    """Eigenvalues of the two, and of each side what is left of `T X = X R`."""
+    note = own_schur(ours, case, data)
+    a, b = ours["eigenvalues"], peer["eigenvalues"]
+    m = min(len(a), len(b))
+    worst = float(np.abs(a[:m].real - b[:m].real).max() + np.abs(abs(a[:m].imag) - abs(b[:m].imag)).max())
+    _need(worst <= case["atol"], f"eigenvalues differ by {worst:.3g}, more than {case['atol']:g}")
+    return worst, f"eigenvalues; {note}, the peer's {_schur_residual(peer, case, data):.1e}"
+
+
+def _schur_residual(answer: Answer, case: dict[str, Any], data: Path) -> float:
+    """Largest norm of a column of `T X - X R`, columns of `X` scaled to norm 1."""
+    t = group(data, f"obsp/{case['args'].get('key', 'T_fwd')}")
+    X, R = answer["X"], answer["R"]
+    norms = np.linalg.norm(X, axis=0)
+    return float((np.linalg.norm(t @ X - X @ R, axis=0) / norms).max())
+
+
+def own_schur(ours: Answer, case: dict[str, Any], data: Path) -> str:
+    """Ours alone: residual at most 1e-10, orthonormal, the first vector constant."""
+    off, X = _schur_residual(ours, case, data), ours["X"]
+    _need(off <= 1e-10, f"our Schur vectors have a residual of {off:.3g}, more than 1e-10")
+    skew = float(np.abs(X.T @ X / len(X) - np.eye(X.shape[1])).max())
+    _need(skew <= 1e-8, f"our Schur vectors are orthonormal within {skew:.3g} only")
+    _need(bool(np.abs(X[:, 0] - 1).max() <= 1e-8), "our first Schur vector is not 1")
+    return f"residual {off:.1e}"
+
+
+def _crispness(chi: np.ndarray) -> float:
+    """Mean over states of <chi, chi> / <chi, 1>."""
+    return float(np.mean((chi**2).sum(axis=0) / chi.sum(axis=0)))
+
+
+def _memberships(chi: np.ndarray, data: Path) -> None:
+    """Rows sum to 1, nothing is negative, and all lies in the span of the Schur vectors."""
+    _need(bool(np.abs(chi.sum(axis=1) - 1).max() <= 1e-8), "rows of our memberships do not sum to 1")
+    _need(bool(chi.min() >= -1e-12), f"our memberships go down to {chi.min():.3g}")
+    X = group(data, "obsm/schur")[:, : chi.shape[1]]
+    off = float(np.abs(chi - X @ (X.T @ chi) / len(X)).max())
+    _need(off <= 1e-7, f"our memberships leave the span of the Schur vectors by {off:.3g}")
+
+
+def crispness(ours: Answer, peer: Answer, case: dict[str, Any], data: Path) -> tuple[float, str]:
+    """Ours must be memberships, and not less crisp; reported is by how much crisper ours are."""
+    _memberships(ours["memberships"], data)
+    a, b = (_crispness(side["memberships"]) for side in (ours, peer))
+    _need(a >= b - 1e-9, f"our crispness is {a:.6f}, below the peer's {b:.6f}")
+    return a - b, f"crispness {a:.4f} against {b:.4f}"
+
+
+def own_crispness(ours: Answer, case: dict[str, Any], data: Path) -> str:
+    """Ours alone."""
+    _memberships(ours["memberships"], data)
+    return f"crispness {_crispness(ours['memberships']):.4f}"
+
+
+def _fate_residual(x: np.ndarray, data: Path) -> float:
+    """Largest relative residual of `(I - Q) x = R 1` over the targets."""
+    t, target = group(data, "obsp/T_fwd"), group(data, "obs/target/codes")
+    free = target < 0
+    right = t[free] @ (target[:, None] == np.arange(x.shape[1]))
+    left = x[free] - t[free] @ np.where(free[:, None], x, 0)
+    return float((np.linalg.norm(right - left, axis=0) / np.linalg.norm(right, axis=0)).max())
+
+
+def own_fates(ours: Answer, case: dict[str, Any], data: Path) -> str:
+    """Ours alone: probabilities whose rows sum to 1 within 1e-10, at a residual of at most 1e-8."""
+    x = ours["fates"]
+    _need(bool(x.min() >= 0 and x.max() <= 1), "our fates leave [0, 1]")
+    off = float(np.abs(x.sum(axis=1) - 1).max())
+    _need(off <= 1e-10, f"rows of our fates sum to 1 within {off:.3g} only")
+    residual = _fate_residual(x, data)
+    _need(residual <= 1e-8, f"our fates have a residual of {residual:.3g}, more than 1e-8")
+    return f"residual {residual:.1e}"
+
+
+def fates(ours: Answer, peer: Answer, case: dict[str, Any], data: Path) -> tuple[float, str]:
+    """Ours at a residual 100 times smaller, unless both are at rounding; the peer's answer near ours."""
+    note = own_fates(ours, case, data)
+    a, b = (_fate_residual(side["fates"], data) for side in (ours, peer))
+    _need(a <= max(b / 100, 1e-13), f"our residual {a:.3g} is not 100 times below the peer's {b:.3g}")
+    worst = float(np.abs(ours["fates"] - peer["fates"]).max())
+    _need(worst <= case["atol"], f"fates differ by {worst:.3g}, more than {case['atol']:g}")
+    return worst, f"fates; {note}, the peer's {b:.1e}"
+
+
+def components(ours: Answer, peer: Answer, case: dict[str, Any], data: Path) -> tuple[float, str]:
+    """The same partition, whatever the numbers of its parts."""
+    a, b = ours["component"], peer["component"]
+    pairs = len(np.unique(np.stack([a, b]), axis=1).T)
+    same = pairs == len(np.unique(a)) == len(np.unique(b))
+    _need(bool(same), f"the partitions differ: {len(np.unique(a))} and {len(np.unique(b))} parts")
+    return 0.0, f"{len(np.unique(a))} components"
+
+
+def drivers(ours: Answer, peer: Answer, case: dict[str, Any], data: Path) -> tuple[float, str]:
+    """Correlations; the peer's are too large by n / (n - 1), and computed from fates of its own accuracy."""
+    n = len(ours["fates"])
+    a, b = ours["corr"], peer["corr"] * (n - 1) / n
+    _need(bool((np.isnan(a) == np.isnan(b)).all()), "NaN in other places than the peer")
+    worst = float(np.nanmax(np.abs(a - b)))
+    _need(worst <= case["atol"], f"correlations differ by {worst:.3g}, more than {case['atol']:g}")
+    return worst, f"{a.size} correlations"
+
+
+CHECK: dict[str, Callable[[Answer, dict[str, Any], Path], str]] = {
+    "schur": own_schur,
+    "crispness": own_crispness,
+    "fates": own_fates,
+}
 COMPARE: dict[str, Callable[[Answer, Answer, dict[str, Any], Path], tuple[float, str]]] = {
     "matrices": matrices,
     "arrays": arrays,
     "walks": walks,
     "monte_carlo": monte_carlo,
+    "schur": schur,
+    "crispness": crispness,
+    "fates": fates,
+    "components": components,
+    "drivers": drivers,
 }

@@ -14,6 +14,7 @@ def load() -> dict[str, Any]:
     with (HERE / "cases.toml").open("rb") as f:
         config = tomllib.load(f)
     config["case"] = {c["name"]: config["defaults"] | c for c in config["case"]}
+    config["data"] = {name: d if isinstance(d, dict) else {"cells": d} for name, d in config["data"].items()}
     return config
 
 

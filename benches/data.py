@@ -9,18 +9,25 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from chains import arms
 
 FORMAT = 1  # raise it when this file writes something else
 
 
-def ensure(n_cells: int, simulate: dict[str, Any], cache: Path) -> Path:
-    """Path of the h5ad file with that many cells; simulated unless it is in `cache`."""
-    spec = json.dumps({"n_cells": n_cells, "format": FORMAT, **simulate}, sort_keys=True)
-    path = cache / f"sim_{n_cells}_{hashlib.sha256(spec.encode()).hexdigest()[:12]}.h5ad"
+def ensure(spec: dict[str, Any], simulate: dict[str, Any], cache: Path) -> Path:
+    """Path of the h5ad file of a data set; made unless it is in `cache`.
+
+    A set of `cells` alone is simulated with the arguments `simulate`, any other is a chain of `chains.py`.
+    """
+    n_cells, simulated = spec["cells"], set(spec) == {"cells"}
+    kind = "sim" if simulated else "arms"
+    given = {"n_cells": n_cells, "format": FORMAT, **simulate} if simulated else {"format": FORMAT, **spec}
+    name = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
+    path = cache / f"{kind}_{n_cells}_{name}.h5ad"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        _make(n_cells, simulate).write_h5ad(partial)
+        (_make(n_cells, simulate) if simulated else arms(**spec)).write_h5ad(partial)
         partial.rename(path)
     return path
 

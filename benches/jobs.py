@@ -11,24 +11,14 @@ arguments of the case. It has three parts, called in this order for every repeat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import estimator_jobs
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
-
-QUIET: dict[str, Any] = {"show_progress_bar": False}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One timed piece of work; see the head of this file."""
-
-    construct: Callable[[], Any]
-    run: Callable[[Any], Any]
-    answer: Callable[[Any, Any], dict[str, Any]]
+from job import QUIET, Job
 
 
 def velocity(lib: ModuleType, adata: AnnData, args: dict[str, Any], n_jobs: int) -> Job:
@@ -107,4 +97,5 @@ JOBS: dict[str, Callable[[ModuleType, AnnData, dict[str, Any], int], Job]] = {
     "random_walks": random_walks,
     "cbc": cbc,
     "projection": projection,
+    **estimator_jobs.JOBS,
 }

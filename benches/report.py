@@ -54,20 +54,21 @@ def _row(row: dict[str, Any]) -> list[str]:
     if "memory_ok" in row:
         verdict = {True: "within limit", False: "ABOVE LIMIT", None: "not measured"}[row["memory_ok"]]
         result, given = (ours[key] / 1e6 for key in ("result_bytes", "input_bytes"))
-        memory += f" (result {result:.0f} MB, input {given:.0f} MB: {verdict})"
+        limit = ours.get("memory_limit", 0) / 1e6
+        memory += f" (result {result:.0f} MB, input {given:.0f} MB, limit {limit:.0f} MB: {verdict})"
     return [
         row["case"],
         f"{row['cells']:,}",
         pair(ours),
         pair(peer),
-        f"{row['ratio']:.1f}" if peer else "-",
+        f"{row['ratio']:.1f}" if peer else f"at least {row['ratio']:.0f}" if "ratio" in row else "-",
         required("ratio"),
         f"{row['ratio_with_construction']:.1f}" if peer else "-",
         f"{seconds(ours['first'])} / {seconds(peer['first']) if peer else '-'}",
         f"{row['first_ratio']:.1f}" if peer else "-",
         required("first_ratio"),
         memory,
-        f"{row['difference']:.2g} ({row['compared']})" if peer else "-",
+        f"{row['difference']:.2g} ({row['compared']})" if peer else row.get("checked", "-"),
     ]
 
 

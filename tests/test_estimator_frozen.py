@@ -191,7 +191,7 @@ def test_cells_names_and_coarse_chain(case):
         assert_allclose(h.coarse_stationary_distribution[names], want["coarse_stationary"], atol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:Initial and terminal")
+@pytest.mark.filterwarnings("ignore::ferrocyte.errors.FerrocyteWarning")
 def test_terminal_and_initial_states(case):
     """Chosen from the same macrostates: the same states, 99 % of the same cells, the same confidence.
 
