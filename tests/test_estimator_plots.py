@@ -142,6 +142,14 @@ def test_axes_are_returned_on_request(est, name, tmp_path):
     assert small.figure.dpi == 40
 
 
+@pytest.mark.parametrize("name", [n for n in CALLS if n != "plot_macrostate_composition"])
+def test_unknown_keywords(est, name):
+    """A typed error, and no empty figure left behind."""
+    with pytest.raises(InvalidTypeError, match="nonsense"):
+        getattr(est, name)(**CALLS[name], nonsense=1, show=False)
+    assert plt.get_fignums() == []
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_data_are_not_touched(est, adata, name):
     before = adata.copy()

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from ferrocyte._errors import InvalidDataError
+from ferrocyte._errors import InvalidDataError, InvalidTypeError
 from ferrocyte.pl import n_states_frame, plot_n_states
 from numpy.testing import assert_array_equal
 
@@ -76,3 +76,9 @@ def test_keywords(tmp_path):
     assert axes[0].figure.get_size_inches().tolist() == [3, 5]
     assert 4 in [line.get_linewidth() for line in axes[0].lines]
     assert (tmp_path / "numbers.png").exists()
+
+
+def test_unknown_keywords():
+    with pytest.raises(InvalidTypeError, match="nonsense"):
+        plot_n_states(TABLE, nonsense=1)
+    assert plt.get_fignums() == []

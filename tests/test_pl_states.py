@@ -308,6 +308,15 @@ def test_colours_along_time(adata, chi):
     )
 
 
+def test_names_are_not_on_the_data_along_time(adata, states, chi):
+    axes = plot_states(adata, chi, mode="time", time_key="t", legend_loc="on data", show=False)
+    assert len(axes[0].figure.legends) == 1
+    ax = plot_states(
+        adata, states, mode="time", time_key="t", color="clusters", legend_loc="on data", show=False
+    )
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["x", "y"]
+
+
 def test_states_along_time(adata, states):
     ax = plot_states(adata, states, colors=COLORS, mode="time", time_key="t", name="all states", show=False)
     cells = points(ax)

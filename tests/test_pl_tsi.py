@@ -9,7 +9,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from ferrocyte._errors import InvalidDataError, InvalidOptionError
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError
 from ferrocyte.pl import plot_tsi, tsi_frame
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose, assert_array_equal
@@ -71,3 +71,9 @@ def test_keywords(tmp_path):
 def test_one_number_of_macrostates():
     ax = plot_tsi(tsi_frame(TABLE, 1), show=False)
     assert_allclose(ax.get_xlim(), [0.8, 1.2])
+
+
+def test_unknown_keywords():
+    with pytest.raises(InvalidTypeError, match="nonsense"):
+        plot_tsi(tsi_frame(TABLE), nonsense=1)
+    assert plt.get_fignums() == []

@@ -42,6 +42,7 @@ __all__ = [
     "drawing",
     "embedding_coordinates",
     "finish",
+    "known_keywords",
     "legend_place",
     "place_legend",
     "root_figure",
@@ -378,6 +379,22 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None 
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, bbox_inches="tight", transparent=True, dpi="figure" if dpi is None else dpi)
     return target
+
+
+@contextmanager
+def known_keywords(figure: str) -> Iterator[None]:
+    """Keywords that matplotlib does not know are the caller's mistake, and said so.
+
+    Raises
+    ------
+    InvalidTypeError
+    """
+    try:
+        yield
+    except (AttributeError, TypeError) as err:
+        if "unexpected keyword" not in str(err):
+            raise
+        raise InvalidTypeError(f"{figure} has a keyword that matplotlib does not know: {err}") from None
 
 
 def turn_labels(ax: Axes, degrees: float) -> None:

@@ -174,7 +174,7 @@ class StatePanels:
         key = default_color(self.adata) if color is None else color
         by_state = color is None and key not in self.adata.obs
         style = cell_style(self.options, alpha=0.8, legend_loc="right", colorbar=True)
-        loc, bar = style.pop("legend_loc"), style.pop("colorbar")
+        loc, bar = _beside(style.pop("legend_loc")), style.pop("colorbar")
         for j, (ax, title, name) in enumerate(zip(axes, titles, self.shades, strict=True)):
             xy = np.c_[self.time, self.table.iloc[:, 1 + j].to_numpy(dtype=np.float64)]
             shade = self.shades[name] if by_state else key
@@ -212,6 +212,7 @@ class StatePanels:
             draw_values(ax, xy, values, self.shades, what="the states", rim=0.4, **style)
         else:
             style = cell_style(self.options, legend_loc="right")
+            style["legend_loc"] = _beside(style["legend_loc"])
             draw_cells(ax, self.adata[inside], xy, color, **style)
         span = np.ptp(self.time) or 1.0
         ax.set_xlim(self.time.min() - 0.03 * span, self.time.max() + 0.03 * span)
@@ -237,3 +238,8 @@ class StatePanels:
         if frame["frameon"] is False:
             for side in ("left", "bottom"):
                 ax.spines[side].set_visible(False)
+
+
+def _beside(loc: Any) -> Any:
+    """Along time there is no place on the data where all cells of a category are."""
+    return "right" if loc == "on data" else loc

@@ -151,10 +151,12 @@ def plot_coarse_T(  # noqa: N802
     ------
     InvalidOptionError
         If the colour map is unknown.
+    InvalidTypeError
+        For an unknown keyword.
     """
     from matplotlib.colors import Normalize
 
-    from ferrocyte.pl._common import drawing, finish, turn_labels
+    from ferrocyte.pl._common import drawing, finish, known_keywords, turn_labels
     from ferrocyte.pl._heatmap import add_bar, as_colormap, draw_squares, write_numbers
 
     colors = as_colormap(cmap)
@@ -169,10 +171,11 @@ def plot_coarse_T(  # noqa: N802
     gap = 0.1 + 0.02 * n
     tops = [-0.5] + [n - 0.5 + gap + k * (1 + gap) for k in range(len(below))]
     with drawing(ax, figsize, dpi) as (axes, ours):
-        images = [
-            draw_squares(axes, values, norm, colors, top=top, **kwargs)
-            for values, top in zip([matrix.to_numpy(), *below.values()], tops, strict=True)
-        ]
+        with known_keywords("plot_coarse_T"):
+            images = [
+                draw_squares(axes, values, norm, colors, top=top, **kwargs)
+                for values, top in zip([matrix.to_numpy(), *below.values()], tops, strict=True)
+            ]
         axes.set_xlim(-0.5, n - 0.5)
         axes.set_ylim(tops[-1] + (1 if below else n), -0.5)
         axes.set_yticks(
@@ -188,7 +191,8 @@ def plot_coarse_T(  # noqa: N802
         if show_cbar:
             add_bar(axes, images[0])
         if annotate:
-            for image in images:
-                write_numbers(axes, image, text_kwargs)
+            with known_keywords("text_kwargs"):
+                for image in images:
+                    write_numbers(axes, image, text_kwargs)
         finish(axes, save=save, show=show, dpi=dpi, ours=ours)
     return axes

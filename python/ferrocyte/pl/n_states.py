@@ -97,6 +97,8 @@ def plot_n_states(
     ------
     InvalidDataError
         If there is no row or no criterion.
+    InvalidTypeError
+        For an unknown keyword.
 
     See Also
     --------
@@ -106,7 +108,7 @@ def plot_n_states(
 
     from matplotlib.ticker import MaxNLocator
 
-    from ferrocyte.pl._common import finish, root_figure
+    from ferrocyte.pl._common import finish, known_keywords, root_figure
     from ferrocyte.pl._panels import panels
 
     numbers = n_states_frame(table)
@@ -119,7 +121,8 @@ def plot_n_states(
             values = numbers[name]
             for n in best:
                 panel.axvline(n, color=_GOOD, linewidth=6, alpha=0.18, zorder=0)
-            panel.plot(numbers.index, values, **style)
+            with known_keywords("plot_n_states"):
+                panel.plot(numbers.index, values, **style)
             panel.plot(bad, values[bad], "o", color="white", markeredgecolor=_OTHER, markersize=4, zorder=2.5)
             panel.plot(best, values[best], "o", color=_GOOD, markersize=7, zorder=3)
             panel.set_title(str(name).replace("_", " "), fontsize=10)

@@ -110,11 +110,13 @@ def plot_pie(
     ------
     InvalidOptionError
         If the legend position is unknown.
+    InvalidTypeError
+        For an unknown keyword.
     """
     from matplotlib.colors import to_hex
 
     from ferrocyte._colors import text_color
-    from ferrocyte.pl._common import drawing, finish, legend_place, place_legend
+    from ferrocyte.pl._common import drawing, finish, known_keywords, legend_place, place_legend
 
     on_data = isinstance(legend_loc, str) and legend_loc.strip().lower() == "on data"
     if not on_data:
@@ -131,7 +133,8 @@ def plot_pie(
         **kwargs,
     }
     with drawing(ax, figsize, dpi) as (axes, ours):
-        wedges, *texts = axes.pie(values["value"].to_numpy(), **options)
+        with known_keywords("plot_pie"):
+            wedges, *texts = axes.pie(values["value"].to_numpy(), **options)
         if len(texts) == 2 and "textprops" not in kwargs:
             for wedge, number in zip(wedges, texts[1], strict=True):
                 number.set_color(text_color(to_hex(wedge.get_facecolor())))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ferrocyte._errors import InvalidDataError, InvalidTypeError
+from ferrocyte._errors import InvalidDataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ def plot_schur_matrix(
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    from ferrocyte.pl._common import drawing, finish
+    from ferrocyte.pl._common import drawing, finish, known_keywords
     from ferrocyte.pl._heatmap import add_bar, as_colormap, draw_squares, write_numbers
 
     colors = as_colormap(cmap)
@@ -114,10 +114,8 @@ def plot_schur_matrix(
         side = float(np.clip(0.55 * n + 1.0, 3.5, 10.0))
         figsize = (side + 0.8, side)
     with drawing(ax, figsize, dpi) as (axes, ours):
-        try:
+        with known_keywords("plot_schur_matrix"):
             image = draw_squares(axes, values, norm, colors, **kwargs)
-        except AttributeError as err:  # matplotlib's word for a keyword it does not know
-            raise InvalidTypeError(f"plot_schur_matrix has no such keyword: {err}") from None
         for i in range(n - 1):
             if np.isfinite(values[i + 1, i]):
                 frame = Rectangle((i - 0.5, i - 0.5), 2, 2, fill=False, edgecolor="black", linewidth=1.5)

@@ -109,8 +109,10 @@ def plot_spectrum(
     ------
     InvalidOptionError
         If the legend position is unknown.
+    InvalidTypeError
+        For an unknown keyword.
     """
-    from ferrocyte.pl._common import drawing, finish, legend_place, place_legend
+    from ferrocyte.pl._common import drawing, finish, known_keywords, legend_place, place_legend
 
     legend_place(legend_loc)
     flat = real_only is None or real_only
@@ -123,7 +125,9 @@ def plot_spectrum(
             if rows.empty:
                 continue
             x, y = (rows.index, rows["real"]) if flat else (rows["real"], rows["imag"])
-            handles.append(axes.scatter(x, y, **{"color": color, "label": f"{kind} eigenvalue", **style}))
+            look = {"color": color, "label": f"{kind} eigenvalue", **style}
+            with known_keywords("plot_spectrum"):
+                handles.append(axes.scatter(x, y, **look))
         line = _gap(table, flat)
         if show_eigengap and line is not None:
             handles.append(

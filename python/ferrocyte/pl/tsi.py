@@ -96,20 +96,23 @@ def plot_tsi(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidTypeError
+        For an unknown keyword.
     """
     from matplotlib.ticker import MaxNLocator
 
-    from ferrocyte.pl._common import drawing, finish, place_legend
+    from ferrocyte.pl._common import drawing, finish, known_keywords, place_legend
 
     n, found, best = (table[c].to_numpy() for c in _COLUMNS)
     with drawing(ax, figsize, dpi) as (axes, ours):
         style: dict[str, Any] = {"where": "post", "linewidth": 1.8, **kwargs}
         ideal = {**style, "color": "#d55e00", "linestyle": "--", "label": "optimal identification"}
-        ours_style = {"color": "#0072b2", "label": label, **style}
-        handles = [
-            *axes.step(n, found, **ours_style),
-            *axes.step(n, best, **ideal),
-        ]
+        own = {"color": "#0072b2", "label": label, **style}
+        with known_keywords("plot_tsi"):
+            handles = [*axes.step(n, found, **own), *axes.step(n, best, **ideal)]
         axes.set_xlim(n.min() - x_offset[0], n.max() + x_offset[1])
         low, high = min(found.min(), best.min()), max(found.max(), best.max())
         axes.set_ylim(low - y_offset[0], high + y_offset[1])
