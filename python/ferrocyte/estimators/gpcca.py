@@ -108,10 +108,10 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
                 gap=lambda: int(self._require("eigendecomposition")["eigengap"]),
             )
         if len(names) == 1 and not (method == "top_n" and coarse is not None):
-            where = "There is one macrostate, so it is" if coarse is None else f"Only {names[0]!r} is left as"
+            why = "There is one macrostate" if coarse is None else "Only one macrostate is selected"
             _warn(
-                f"{where} the only terminal state: every cell will end there with probability 1. Compute "
-                "more macrostates or choose with `.set_terminal_states()`.",
+                f"{why}, {names[0]!r}: every cell will end there with probability 1. Compute more macrostates "
+                "or choose with `.set_terminal_states()`.",
                 level=3,
             )
         self._set_macrostates("terminal_states", names, n_cells, "top_n", None, params, allow_overlap)
