@@ -9,7 +9,7 @@ from ferrocyte._core import __version__
 from ferrocyte._settings import CellRankConfig, settings
 
 if TYPE_CHECKING:
-    from ferrocyte import datasets, errors, estimators, kernels, pl
+    from ferrocyte import datasets, errors, estimators, kernels, models, pl
     from ferrocyte.lineage import Lineage
 
 __all__ = [
@@ -20,12 +20,13 @@ __all__ = [
     "errors",
     "estimators",
     "kernels",
+    "models",
     "pl",
     "settings",
 ]
 
 # Loaded when first used: importing the package costs little more than importing anndata.
-_LAZY = ("datasets", "errors", "estimators", "kernels", "pl")
+_LAZY = ("datasets", "errors", "estimators", "kernels", "models", "pl")
 _LAZY_CLASSES = {"Lineage": "lineage"}
 
 

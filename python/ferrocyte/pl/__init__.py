@@ -7,6 +7,7 @@ from ferrocyte.pl.composition import composition_frame, plot_composition
 from ferrocyte.pl.drivers_correlation import drivers_correlation_frame, plot_lineage_drivers_correlation
 from ferrocyte.pl.flow import compute_flow, plot_single_flow
 from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
+from ferrocyte.pl.model import plot_model, trend_frame
 from ferrocyte.pl.n_states import n_states_frame, plot_n_states
 from ferrocyte.pl.pie import pie_values, plot_pie
 from ferrocyte.pl.projection import plot_projection, vector_grid
@@ -29,6 +30,7 @@ __all__ = [
     "plot_composition",
     "plot_lineage_drivers",
     "plot_lineage_drivers_correlation",
+    "plot_model",
     "plot_n_states",
     "plot_pie",
     "plot_projection",
@@ -41,6 +43,7 @@ __all__ = [
     "schur_frame",
     "spectrum_frame",
     "states_frame",
+    "trend_frame",
     "tsi_frame",
     "vector_grid",
     "walks_frame",

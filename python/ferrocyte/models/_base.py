@@ -1,0 +1,597 @@
+"""What all models of trends share: preparing data, checking arrays, the default interval, copies, files."""
+
+from __future__ import annotations
+
+import abc
+import copy as copying
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import ArrayLike, NDArray
+
+from ferrocyte._errors import FitError, InvalidDataError, InvalidTypeError, NotComputedError
+from ferrocyte.models._arrays import ARRAYS, ModelArrays
+from ferrocyte.models._cells import above, select_cells
+from ferrocyte.models.signals import Gene, Obs, Signal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["BaseModel", "fatal"]
+
+Array = NDArray[np.float64]
+_UNSET: Any = type("_Unset", (), {"__repr__": lambda self: "<default>"})()
+
+
+@contextmanager
+def fatal(model: BaseModel) -> Iterator[None]:
+    """Raise what happens inside once more as the same type, saying to which model it happened."""
+    try:
+        yield
+    except Exception as err:
+        if "Fatal model" in str(err):
+            raise
+        raise same_error(err, f"Fatal model failure `{model}`. {err}") from err
+
+
+def same_error(err: BaseException, message: str) -> BaseException:
+    """An exception of the same type with another message."""
+    try:
+        out = type(err)(message)
+    except Exception:  # a constructor that wants more than a message
+        return FitError(message)
+    out.__dict__.update(err.__dict__)
+    return out
+
+
+class BaseModel(ModelArrays, abc.ABC):
+    """Base of all models of trends along pseudotime.
+
+    Parameters
+    ----------
+    adata : AnnData or None
+        Annotated data; shared between copies of a model.
+    model : object
+        What does the fitting.
+
+    Notes
+    -----
+    A model of your own derives from this class and has `fit`, `predict`, `confidence_interval` and `copy`;
+    `fit` calls ``super().fit(x, y, w)`` first, which checks the arrays and stores them.
+    """
+
+    def __init__(self, adata: AnnData | None, model: Any) -> None:
+        if adata is not None and not isinstance(adata, AnnData):
+            raise InvalidTypeError(
+                f"Expected `adata` to be an `AnnData` object, found `{type(adata).__name__}`."
+            )
+        self._adata = adata
+        self._model = model
+        self._lineage: str | None = None
+        self._prepared = False
+        super().__init__()
+
+    # What it knows ------------------------------------------------------------------------------------
+
+    @property
+    def adata(self) -> Any:
+        """Annotated data; None for models that have none."""
+        return self._adata
+
+    @property
+    def model(self) -> Any:
+        """What does the fitting."""
+        return self._model
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_cells,)``"""
+        if self._adata is not None:
+            return (self._adata.n_obs,)
+        return (0 if self._x_all is None else len(self._x_all),)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the model is prepared for fitting."""
+        return self._prepared
+
+    @property
+    def lineage(self) -> str | None:
+        """Name of the lineage; None before preparing, or if all cells count the same."""
+        return self._lineage
+
+    # What it does -------------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        signal: str | Signal | None = None,
+        lineage: str | None = _UNSET,
+        time_key: str = _UNSET,
+        backward: bool = False,
+        time_range: float | tuple[float | None, float | None] | None = None,
+        data_key: str | None = _UNSET,
+        use_raw: bool = _UNSET,
+        threshold: float | None = None,
+        weight_threshold: float | tuple[float, float] = (0.01, 0.01),
+        filter_cells: float | None = None,
+        n_test_points: int | None = 200,
+        *,
+        gene: str | None = None,
+    ) -> Self:
+        """Choose the cells and the numbers to fit.
+
+        Parameters
+        ----------
+        signal : str or Signal
+            Name of a gene, or a :class:`Gene`, :class:`Obs` or :class:`Obsm`.
+        lineage : str or None
+            Name of the lineage whose fate probabilities are the weights; None: all weights are 1, and no
+            fate probabilities are needed.
+        time_key : str
+            Key of `adata.obs` where pseudotime is stored, finite for every cell.
+        backward : bool, default False
+            Whether the fate probabilities are those of a backward process.
+        time_range : float or (float or None, float or None), optional
+            Window of pseudotime; a number is its end. By default it begins at the smallest value and ends
+            where the smoothed weights, of cells with a weight of at least `threshold`, are largest (at the
+            largest value if all weights are equal). Bounds in the wrong order are swapped.
+        data_key : str, optional
+            Deprecated, pass a `Signal`. Key of `adata.layers`, `"X"`, or `"obs"`.
+        use_raw : bool, optional
+            Deprecated, pass a `Signal`. Take the gene from `adata.raw`.
+        threshold : float, optional
+            Default: the median weight.
+        weight_threshold : float or (float, float), default (0.01, 0.01)
+            Weights below the first number become the second.
+        filter_cells : float, optional
+            Leave out cells whose value is not above this.
+        n_test_points : int or None, default 200
+            Number of points at which the trend is predicted, evenly spaced over the window; None: at the
+            cells in it.
+        gene : str, optional
+            Deprecated name of `signal`.
+
+        Returns
+        -------
+        BaseModel
+            Itself, with `x_all`, `y_all`, `w_all`, `x`, `y`, `w`, `x_test` and `prepared` set, and
+            predictions of an earlier fit removed. Of cells with the same pseudotime the first is used.
+
+        Raises
+        ------
+        KeyError, ValueError, TypeError, IndexError, AttributeError
+            For a signal, lineage, pseudotime or window that does not exist; says ``Fatal model``. The model
+            is left as it was.
+        """
+        with fatal(self):
+            if lineage is _UNSET or time_key is _UNSET:
+                raise InvalidTypeError(
+                    "Expected `lineage` and `time_key`. Pass `lineage=None` to have all cells count the same."
+                )
+            if lineage is not None and not isinstance(lineage, str):
+                raise InvalidTypeError(
+                    f"Expected `lineage` to be a string or None, found `{type(lineage).__name__}`."
+                )
+            resolved = resolve_signal(signal, gene, data_key, use_raw)
+            y_all = resolved.fetch(self._data())
+            cells = select_cells(
+                self._data(),
+                lineage,
+                time_key,
+                backward,
+                time_range,
+                threshold,
+                weight_threshold,
+                n_test_points,
+            )
+            rows = above(y_all, cells.rows, filter_cells, resolved.name)
+            arrays = {
+                "_x_all": cells.x_all[:, None], "_y_all": y_all[:, None], "_w_all": cells.w_all,
+                "_x": cells.x_all[rows][:, None], "_y": y_all[rows][:, None], "_w": cells.w_all[rows],
+                "_x_test": cells.x_test[:, None],
+            }  # fmt: skip
+        for name in ARRAYS:
+            setattr(self, name, arrays.get(name))
+        self._signal, self._lineage, self._prepared, self._rows = resolved, lineage, True, None
+        return self
+
+    def _data(self) -> AnnData:
+        if self._adata is None:
+            raise NotComputedError(f"`{type(self).__name__}` has no annotated data to prepare from.")
+        return self._adata
+
+    @abc.abstractmethod
+    def fit(
+        self,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        w: ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        x : array-like, shape (n_samples, 1), optional
+            Default: `x`.
+        y : array-like, shape (n_samples, 1), optional
+            Default: `y`.
+        w : array-like, shape (n_samples,), optional
+            Default: `w`.
+        **kwargs
+            For the fit of `model`.
+
+        Returns
+        -------
+        BaseModel
+            Itself.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            Before :meth:`prepare`; for arrays that do not fit together; if there is no fit. Says
+            ``Fatal model``.
+        """
+        if not self._prepared:
+            raise NotComputedError("The model has not been prepared yet. Call `.prepare()` first.")
+        self._read_values()
+        new = {
+            "_x": self._x if x is None else column(x, "x"),
+            "_y": self._y if y is None else column(y, "y"),
+            "_w": self._w if w is None else column(w, "w")[:, 0],
+        }
+        sizes = {len(value) for value in new.values()}
+        if len(sizes) != 1:
+            found = ", ".join(f"{len(new[f'_{n}'])} in `{n}`" for n in "xyw")
+            raise InvalidDataError(f"Expected as many values in `x`, `y` and `w`, found {found}.")
+        self.__dict__.update(new)
+        return self
+
+    @abc.abstractmethod
+    def predict(
+        self, x_test: ArrayLike | None = None, key_added: str | None = "_x_test", **kwargs: Any
+    ) -> Array:
+        """Predict the trend.
+
+        Parameters
+        ----------
+        x_test : array-like, shape (n_samples,) or (n_samples, 1), optional
+            Default: `x_test`.
+        key_added : str or None, default "_x_test"
+            Attribute that keeps a given `x_test`; None: it is not kept.
+        **kwargs
+            For the prediction of `model`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            The trend, which also becomes `y_test`.
+        """
+
+    @abc.abstractmethod
+    def confidence_interval(self, x_test: ArrayLike | None = None, **kwargs: Any) -> Array:
+        """Compute the confidence interval.
+
+        Parameters
+        ----------
+        x_test : array-like, shape (n_samples,) or (n_samples, 1), optional
+            Default: `x_test`.
+        **kwargs
+            For the interval of `model`, or for :meth:`default_confidence_interval`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, 2)
+            Lower and upper bound, which also become `conf_int`.
+        """
+
+    def default_confidence_interval(self, x_test: ArrayLike | None = None, **kwargs: Any) -> Array:
+        """Compute an interval from the residuals alone, for models that have none of their own.
+
+        Parameters
+        ----------
+        x_test : array-like, shape (n_samples,) or (n_samples, 1), optional
+            Default: `x_test`.
+        **kwargs
+            For :meth:`predict`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, 2)
+            Lower and upper bound, which also become `conf_int`; `x_hat`, `y_hat` and `y_test` are set, too.
+
+        Raises
+        ------
+        NotComputedError
+            Before :meth:`prepare`.
+        InvalidDataError
+            If fewer than 3 cells have weight, or all have the same pseudotime.
+
+        Notes
+        -----
+        Over the cells with positive weight, with ``s = sqrt(sum (y_hat - y)^2 / (n - 2))``, the bounds are
+        ``y_test -/+ s / 2 sqrt(1 + 1 / n + (x_test - mean x)^2 / sum (x - mean x)^2)`` (DeSalvo, *Am.
+        Stat.* 24 (1970), equation 5).
+        """
+        if self._x is None:
+            raise NotComputedError("The model has not been prepared yet. Call `.prepare()` first.")
+        self._read_values()
+        used = self._w > 0
+        x, y = self._x[used], self._y[used][:, 0]
+        n = len(x)
+        spread = float(((x - x.mean()) ** 2).sum()) if n else 0.0
+        if n < 3 or spread == 0:
+            raise InvalidDataError(
+                f"Expected at least 3 cells with weight and different pseudotimes for a confidence interval, "
+                f"found {n}. Widen `time_range`."
+            )
+        test = self._x_test if x_test is None else column(x_test, "x_test")
+        before = self.__dict__.copy()
+        try:
+            y_hat = np.array(self.predict(x, key_added="_x_hat", **kwargs))
+            y_test = self.predict(test, key_added="_x_test", **kwargs)
+        except BaseException:
+            self.__dict__.update(before)
+            raise
+        s = np.sqrt(((y_hat - y) ** 2).sum() / (n - 2))
+        half = 0.5 * s * np.sqrt(1 + 1 / n + (test[:, 0] - x.mean()) ** 2 / spread)
+        self._y_hat = y_hat
+        self._conf_int = np.column_stack([y_test - half, y_test + half])
+        return self._conf_int
+
+    def _points(self, x_test: ArrayLike | None) -> Array:
+        """Where to predict, shape (n, 1)."""
+        if x_test is not None:
+            return column(x_test, "x_test")
+        if self._x_test is None:
+            raise NotComputedError("There is no `x_test`. Call `.prepare()` first, or pass `x_test=...`.")
+        return self._x_test
+
+    def _keep_points(self, points: Array, given: bool, key_added: str | None) -> None:
+        if given and key_added is not None:
+            setattr(self, key_added, points)
+
+    def plot(
+        self,
+        figsize: tuple[float, float] = (8, 5),
+        same_plot: bool = False,
+        hide_cells: bool = False,
+        perc: tuple[float, float] | None = None,
+        fate_prob_cmap: Any = "viridis",
+        cell_color: str | None = None,
+        lineage_color: str = "black",
+        alpha: float = 0.8,
+        lineage_alpha: float = 0.2,
+        title: str | None = None,
+        size: float = 15,
+        lw: float = 2,
+        cbar: bool = True,
+        margins: float = 0.015,
+        xlabel: str | None = "pseudotime",
+        ylabel: str | None = "expression",
+        conf_int: bool = True,
+        lineage_probability: bool = False,
+        lineage_probability_conf_int: bool | float = False,
+        lineage_probability_color: str | None = None,
+        obs_legend_loc: str | None = "best",
+        dpi: float | None = None,
+        fig: Figure | None = None,
+        ax: Any = None,
+        return_fig: bool = False,
+        save: str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> Figure | None:
+        """Draw the trend over the cells.
+
+        Parameters
+        ----------
+        figsize : (float, float), default (8, 5)
+            Size of a new figure in inches.
+        same_plot : bool, default False
+            Whether other trends share the axes: cells are then not coloured by fate probability.
+        hide_cells : bool, default False
+            Leave out the cells.
+        perc : (float, float), optional
+            Percentiles at which the colours of the cells are cut.
+        fate_prob_cmap : str or Colormap, default "viridis"
+            For continuous colours of cells.
+        cell_color : str, optional
+            A colour, a key of `adata.obs`, or a gene. Default: the fate probability.
+        lineage_color : str, default "black"
+            Colour of the trend.
+        alpha, lineage_alpha : float, default 0.8, 0.2
+            Opacity of cells and of intervals, in [0, 1].
+        title : str, optional
+            Default: gene and lineage.
+        size : float, default 15
+            Of the points, in square points.
+        lw : float, default 2
+            Width of the line in points.
+        cbar : bool, default True
+            Whether continuous colours get a colour bar.
+        margins : float, default 0.015
+            Around the data, as a part of their range.
+        xlabel, ylabel : str or None
+            Labels of the axes.
+        conf_int : bool, default True
+            Draw the confidence interval, if there is one.
+        lineage_probability : bool, default False
+            Draw a trend of the weights, too, which takes another fit; the rest is scaled to [0, 1]. Nothing
+            happens if all weights are 1, and for fitted models.
+        lineage_probability_conf_int : bool or float, default False
+            Draw its confidence interval; a number is the level, 0.95 by default.
+        lineage_probability_color : str, optional
+            Default: `lineage_color`.
+        obs_legend_loc : str or None, default "best"
+            Place of the legend when cells are coloured by a categorical column.
+        dpi : float, optional
+            Dots per inch.
+        fig, ax : Figure, Axes, optional
+            Draw here; a new figure by default.
+        return_fig : bool, default False
+            Return the figure.
+        save : path, optional
+            Save here; `.png` is added without a suffix.
+        **kwargs
+            For :meth:`matplotlib.axes.Axes.legend`; `loc=None` leaves the legend of the lineage probability
+            out.
+
+        Returns
+        -------
+        matplotlib.figure.Figure or None
+            The figure if `return_fig`.
+
+        Raises
+        ------
+        RuntimeError
+            Before :meth:`predict`.
+        """
+        from ferrocyte.pl.model import plot_model
+
+        options = {
+            k: v for k, v in locals().items() if k not in ("self", "kwargs", "plot_model", "return_fig")
+        }
+        figure = plot_model(self, **options, **kwargs)
+        return figure if return_fig else None
+
+    # Copies and files ---------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def copy(self) -> BaseModel:
+        """A copy that is not prepared: settings are kept, `model` is copied, `adata` is shared."""
+
+    def _copy_settings(self, to: BaseModel) -> None:
+        """Give `to` our names and a copy of `model`."""
+        to._signal, to._lineage = self._signal, self._lineage
+        to._model = copying.deepcopy(self._model)
+
+    def _blank(self) -> Self:
+        """Another model of the same class and attributes, not prepared and without arrays."""
+        out = type(self).__new__(type(self))
+        out.__dict__.update(self.__dict__)
+        for name in ARRAYS:
+            setattr(out, name, None)
+        out._prepared, out._rows = False, None
+        return out
+
+    def __copy__(self) -> BaseModel:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseModel:
+        self._read_values()
+        out = self.copy()
+        for name in ARRAYS:
+            value = getattr(self, name)
+            setattr(out, name, None if value is None else np.array(value))
+        out._prepared = self._prepared
+        memo[id(self)] = out
+        return out
+
+    def write(self, fname: str | os.PathLike[str], write_adata: bool = True) -> None:
+        """Write the model to a file, to be read by :meth:`read`.
+
+        Parameters
+        ----------
+        fname : path
+            Replaced once everything has been written.
+        write_adata : bool, default True
+            Write the annotated data, too.
+
+        Raises
+        ------
+        InvalidTypeError
+            If `model` has no place in a file, as a scikit-learn estimator: nothing is pickled. Write
+            ``FittedModel.from_model(model)``.
+        """
+        from ferrocyte.models._files import write_model
+
+        write_model(self, fname, write_adata=write_adata)
+
+    @staticmethod
+    def read(fname: str | os.PathLike[str], adata: AnnData | None = None, copy: bool = False) -> BaseModel:
+        """Read a model from a file.
+
+        Parameters
+        ----------
+        fname : path
+        adata : AnnData, optional
+            The annotated data, if the file has none.
+        copy : bool, default False
+            Copy `adata` before using it.
+
+        Returns
+        -------
+        BaseModel
+
+        Raises
+        ------
+        FileFormatError
+            If the file is not ours, of another kind or version.
+        InvalidTypeError
+            If `adata` is needed; says ``This object was saved without``.
+        InvalidDataError
+            If `adata` has another number of cells; says ``Expected `adata` to be of length``.
+        """
+        from ferrocyte.models._files import read_model
+
+        return read_model(fname, adata=adata, copy=copy)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        inner = None if self._model is None else re.sub(r"\s+", " ", str(self._model)).strip()
+        name = None if self._signal is None else self._signal.name
+        return f"<{type(self).__name__}[gene={name!r}, lineage={self._lineage!r}, model={inner}]>"
+
+
+def column(values: ArrayLike, name: str) -> Array:
+    """Values as float64 of shape (n, 1)."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidDataError(f"Expected `{name}` to hold numbers, found others.") from None
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
+        raise InvalidDataError(f"Expected `{name}` to be of shape `(n, 1)` or `(n,)`, found `{array.shape}`.")
+    return array.reshape(-1, 1)
+
+
+def resolve_signal(signal: Any, gene: Any, data_key: Any = _UNSET, use_raw: Any = _UNSET) -> Signal:
+    """The signal meant by the arguments of `prepare`; those of the past warn."""
+    past = [n for n, v in (("data_key", data_key), ("use_raw", use_raw)) if v is not _UNSET]
+    if gene is not None:
+        if signal is not None:
+            raise InvalidTypeError("Expected either `signal` or `gene`, found both. Leave `gene` out.")
+        signal, past = gene, ["gene", *past]
+    if isinstance(signal, Signal):
+        if past:
+            raise InvalidTypeError(
+                f"A `Signal` says where it is: {', '.join(f'`{n}`' for n in past)} can not be combined with "
+                "one. Leave that out."
+            )
+        return signal
+    if not isinstance(signal, str):
+        raise InvalidTypeError(
+            f"Expected `signal` to be the name of a gene or a `Signal`, found `{type(signal).__name__}`."
+        )
+    if past:
+        warnings.warn(
+            f"{', '.join(f'`{n}`' for n in past)} is deprecated. Pass a signal, such as "
+            "`ferrocyte.models.Gene('name', layer='layer')` or `Obs('key')`.",
+            DeprecationWarning,
+            stacklevel=5,
+        )
+    raw = bool(use_raw) if use_raw is not _UNSET else False
+    key = None if data_key is _UNSET or raw else data_key
+    if key == "obs":
+        return Obs(signal)
+    return Gene(signal, layer=None if key == "X" else key, use_raw=raw)
