@@ -1,4 +1,4 @@
-"""The main job on real cells: kernels, their sum, walks, scores and figures.
+"""The main job on real cells: kernels, walks and scores; then states, fates and driver genes.
 
     python examples/demo.py [FOLDER]
 
@@ -8,6 +8,7 @@ with the package; nothing is downloaded.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -16,10 +17,12 @@ import matplotlib
 
 matplotlib.use("Agg")  # figures go to files; no display is needed
 
+import anndata as ad
 import ferrocyte as fc
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from ferrocyte.cli import main as command_line
 
 
 def dentate_gyrus(out: Path) -> list[str]:
@@ -98,6 +101,57 @@ def bone_marrow(out: Path) -> list[str]:
     ]
 
 
+def fates(out: Path) -> list[str]:
+    """Both sets from file to file, with the command that scripts use: `ferrocyte fate`."""
+    lines = ["## Fates, by the command line"]
+    jobs = {
+        "dentate_gyrus": [
+            *("--kernel", "velocity:0.8", "--kernel", "connectivity:0.2", "--cluster-key", "clusters"),
+            *("--n-states", "5", "--n-cells", "15", "--terminal", "Astrocytes;Granule mature"),
+        ],
+        "bone_marrow": [
+            *("--kernel", "pseudotime:1:time_key=palantir_pseudotime,threshold_scheme=soft"),
+            *("--cluster-key", "leiden", "--n-states", "4", "--terminal", "0;5;2"),
+        ],
+    }
+    for name, options in jobs.items():
+        cells, result = out / f"{name}.h5ad", out / f"{name}_fates.h5ad"
+        getattr(fc.datasets, name)().write_h5ad(cells)
+        call = ["fate", str(cells), *options, "--out", str(result), "--overwrite"]
+        code = command_line([*call, "--figures", str(out / f"{name}_fates"), "--seed", "0"])
+        if code != 0:
+            sys.exit(code)
+        adata = ad.read_h5ad(result)
+        lineages = fc.Lineage.from_adata(adata)
+        drivers = adata.varm["terminal_lineage_drivers"]
+        lines += ["", f"`{shlex.join(['ferrocyte', *call])}`", ""]
+        lines.append(f"- initial: {', '.join(adata.obs['init_states_fwd'].cat.categories)}")
+        for lineage in lineages.names:
+            top = drivers[f"{lineage}_corr"].nlargest(5).index
+            lines.append(
+                f"- {lineage}: reached by {lineages[lineage].X.mean():.0%} of the cells on average; "
+                f"driver genes {', '.join(top)}"
+            )
+        if "palantir_fate_probabilities" in adata.obsm:
+            lines.append(f"- {beside_palantir(adata, lineages)}")
+    return lines
+
+
+def beside_palantir(adata: ad.AnnData, lineages: fc.Lineage) -> str:
+    """Rank correlation of each lineage with the fate of Palantir that it resembles most."""
+    theirs = pd.DataFrame(
+        adata.obsm["palantir_fate_probabilities"],
+        index=adata.obs_names,
+        columns=[str(name) for name in adata.uns["palantir_fate_names"]],
+    )
+    parts = []
+    for name in lineages.names:
+        ours = pd.Series(lineages[name].X[:, 0], index=adata.obs_names)
+        agreement = theirs.corrwith(ours, method="spearman")
+        parts.append(f"{name} with {agreement.idxmax()} {agreement.max():.2f}")
+    return "rank correlation with the fates of Palantir: " + ", ".join(parts)
+
+
 def shares(counts: pd.Series) -> str:
     """`a 60 %, b 30 %`, largest first, small ones left out."""
     return ", ".join(f"{name} {share:.0%}" for name, share in counts.items() if share >= 0.02)
@@ -107,11 +161,11 @@ def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo_output")
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# ferrocyte {fc.__version__}: demo on real cells"]
-    for part in (dentate_gyrus, bone_marrow):
+    for part in (dentate_gyrus, bone_marrow, fates):
         start = time.perf_counter()
         lines += ["", *part(out)]
         lines.append(f"- took {time.perf_counter() - start:.1f} s, most of it for the figures")
-    figures = sorted(p.name for p in out.glob("*.png"))
+    figures = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
     lines += ["", "Figures: " + ", ".join(figures)]
     (out / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -238,6 +238,9 @@ def _steps(args: argparse.Namespace, progress: bool) -> list[Step]:
         return {"columns": list(g.absorption_times.columns)}
 
     def drivers(g: Any) -> dict[str, Any]:
+        if len(g.fate_probabilities.names) == 1:
+            # All cells have the same fate; what sets genes apart then is where the chain is at rest.
+            g.compute_eigendecomposition(k=args.n_schur)
         table = g.compute_lineage_drivers(layer=args.drivers_layer)
         names = [str(n) for n in g.fate_probabilities.names]
         top = {n: list(table[f"{n}_corr"].nlargest(3).index) for n in names if f"{n}_corr" in table}
