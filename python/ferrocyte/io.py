@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,13 @@ from ferrocyte._container import Container, read_container, write_container
 from ferrocyte._errors import FerrocyteWarning, FileFormatError, InvalidDataError, InvalidTypeError, suggest
 from ferrocyte._options import plain
 from ferrocyte._results import Results, step_of
-from ferrocyte.estimators._base import BaseEstimator
 from ferrocyte.kernels._algebra import Constant, KernelExpression, KernelProduct, KernelSum
 from ferrocyte.kernels._base import Kernel
 from ferrocyte.kernels._matrix import to_transition_matrix
 from ferrocyte.lineage import Lineage
+
+if TYPE_CHECKING:
+    from ferrocyte.estimators import BaseEstimator
 
 __all__ = ["read_estimator", "read_kernel", "write_estimator", "write_kernel"]
 
@@ -163,7 +165,8 @@ def read_estimator(
     InvalidDataError
         If `adata` has another number of cells; says ``Expected `adata` to be of length``.
     """
-    import ferrocyte.estimators  # noqa: F401  (its classes are among those that a file may name)
+    # Its classes are among those that a file may name; who reads kernels does not need them.
+    from ferrocyte.estimators import BaseEstimator
 
     file = read_container(fname, ESTIMATOR)
     with _damage_named(fname):
