@@ -122,6 +122,22 @@ def test_one_state_is_reached_with_certainty():
         assert snapshot(est) == before
 
 
+def test_what_can_not_be_reached_is_zero_and_not_below():
+    """Cells 0-39 run into `a` alone, 40-79 into `a` or `b`."""
+    rng = np.random.default_rng(0)
+    T = rng.random((80, 80))
+    T[:40, 40:] = 0
+    T /= T.sum(axis=1, keepdims=True)
+    for solver in ("gmres", "bicgstab", "direct"):
+        est = estimator_of(sp.csr_matrix(T), {"a": [0], "b": [79]})
+        est.compute_fate_probabilities(solver=solver)
+        fate = est.fate_probabilities.X
+        assert fate.min() >= 0
+        assert fate.max() <= 1
+        assert_allclose(fate[:40, 0], 1, atol=1e-11)
+        assert_allclose(fate.sum(axis=1), 1, atol=1e-10)
+
+
 def test_a_dense_transition_matrix():
     kernel = fc.kernels.PrecomputedKernel(fair_coin(9).toarray())
     est = with_states(fc.estimators.GPCCA(kernel), {"left": [0], "right": [8]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ferrocyte.estimators._base import BaseEstimator
 from ferrocyte.estimators._term_states import TermStatesEstimator
+from ferrocyte.estimators.cflare import CFLARE
 from ferrocyte.estimators.gpcca import GPCCA
 
-__all__ = ["GPCCA", "BaseEstimator", "TermStatesEstimator"]
+__all__ = ["CFLARE", "GPCCA", "BaseEstimator", "TermStatesEstimator"]
