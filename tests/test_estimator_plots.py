@@ -22,7 +22,7 @@ from ferrocyte._errors import (
     MissingDataError,
     NotComputedError,
 )
-from ferrocyte.estimators import GPCCA
+from ferrocyte.estimators import GPCCA, TermStatesEstimator
 from ferrocyte.estimators._gpcca_plots import GPCCAPlotMembers
 from ferrocyte.estimators._plots import PlotMembers
 from ferrocyte.lineage import Lineage
@@ -243,6 +243,21 @@ def test_unknown_and_missing_states(est, fresh):
     est._results.clear("terminal_states")
     with pytest.raises(NotComputedError, match="Compute terminal states first"):
         est.plot_macrostates("terminal")
+
+
+def test_estimators_without_macrostates(adata):
+    class Other(TermStatesEstimator):
+        def fit(self):
+            return self
+
+        def predict(self):
+            return self
+
+    other = Other(np.full((6, 6), 1 / 6), adata=adata)
+    with pytest.raises(NotComputedError, match="Compute all states first with GPCCA: Other finds"):
+        other.plot_macrostates("all")
+    other.set_terminal_states({"a": ["c0", "c1"]})
+    assert list(by_place(other.plot_macrostates("terminal", show=False)).values()).count(GREY) == 4
 
 
 def test_memberships(est):

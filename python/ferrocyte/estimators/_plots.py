@@ -162,8 +162,8 @@ class PlotMembers:
             Keys of `obs` or genes. On an embedding each has a panel before those of the states; it has no
             effect with ``discrete=False`` and ``same_plot=True``. Along time the points have its colours.
         discrete : bool, default True
-            Plot the cells that were assigned to states; else memberships of all cells. States that were set
-            by hand have no memberships, and are plotted as cells with a warning.
+            Plot the cells that were assigned to states; else memberships of all cells. States that were not
+            made from macrostates have no memberships, and are plotted as cells with a warning.
         mode : {"embedding", "time"}, default "embedding"
             Along time, memberships are drawn with one panel per state, cells with one row per state.
         time_key : str, default "latent_time"
@@ -225,14 +225,17 @@ class PlotMembers:
         kinds = ("initial", "terminal") if which == "initial_and_terminal" else (which,)
         for kind in kinds:
             if self._results.get(_RESULT[kind]) is None:
-                raise NotComputedError(f"Compute {kind} states first as {_REMEDY[kind]}.")
+                remedy = f"as {_REMEDY[kind]}"
+                if kind == "all" and not hasattr(self, "compute_macrostates"):
+                    remedy = f"with GPCCA: {type(self).__name__} finds no other states than terminal ones"
+                raise NotComputedError(f"Compute {kind} states first {remedy}.")
         if not discrete:
             parts = [self._results.get(f"{_RESULT[kind]}_memberships") for kind in kinds]
             if all(part is not None for part in parts):
                 return self._join_memberships(kinds, parts), None
             warnings.warn(
-                f"There are no memberships of {which.replace('_', ' ')} states, since they were set by hand. "
-                "Plotting the cells in them.",
+                f"There are no memberships of {which.replace('_', ' ')} states, which were not made from "
+                "macrostates. Plotting the cells in them.",
                 FerrocyteWarning,
                 stacklevel=3,
             )
