@@ -88,6 +88,9 @@ FEATURES = {
     "first_not_finite": lambda x, n=N: _core.first_not_finite(x, None, threads=1),
     "count_positive": lambda x, n=N: _core.count_positive(x, threads=1),
     "column_correlations": lambda x, n=N: _core.column_correlations(x, TIMES, threads=1),
+    "map_to_schema": lambda x, n=N: _core.map_to_schema(
+        x, np.array([1, -1, 0], dtype=np.int32), 2, threads=1
+    ),
     "velocity_transitions, x": lambda x, n=N: velocity(GRAPH, x, V),
     "velocity_transitions, v": lambda v, n=N: velocity(GRAPH, X, v),
     "velocity_moments": lambda v, n=N: _core.velocity_moments(GRAPH, v, None),

@@ -135,6 +135,7 @@ class Job:
     async def run(self) -> None:
         """Work until every cell has an answer or a reason why not; cancelling keeps what is there."""
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="ferrocyte-cas")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ferrocyte-cas-journal")
         limiter = Limiter(self._max_concurrent)
         self._progress(0)
         try:
@@ -147,6 +148,7 @@ class Job:
             raise group_error.exceptions[0] from None
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+            self._writer.shutdown(wait=True)
         for chunk in self._queue:
             self._fail(chunk, range(chunk.start, chunk.stop), self._stopped or CASError("Not sent."), 0)
         self._queue.clear()
@@ -202,7 +204,8 @@ class Job:
         self._keep(rows, answers)
         if self._journal is not None:
             try:
-                await loop.run_in_executor(executor, self._journal.add, digests, answers)
+                # Cancelling does not reach this: what is kept in memory gets onto the disk as well.
+                await asyncio.shield(loop.run_in_executor(self._writer, self._journal.add, digests, answers))
             except CASError as err:
                 self._stopped = self._stopped or err  # the answers are good; sending more would risk them
 

@@ -573,11 +573,11 @@ feature_names_column_name
         Returns
         -------
         CellTypeOntologyAwareResults or CellTypeSummaryStatisticsResults
-            All answers. Also sets, in `adata`, ``obs["cas_cell_type"]``, ``obs["cas_cell_type_score"]`` and the
-            table of all matches in ``uns["cas_matches"]``. For the ontology there is also
-            ``obs["cas_cell_type_ontology_term_id"]`` and what :meth:`insert_ontology_aware_response` sets. For
-            summaries there is ``obs["cas_cell_type_min_distance"]``; the label is the type of most neighbors,
-            the score its share of them.
+            All answers. Also sets, in `adata`, ``obs["cas_cell_type"]``, ``obs["cas_cell_type_score"]`` and
+            the table of all matches in ``uns["cas_matches"]``. For the ontology there is also
+            ``obs["cas_cell_type_ontology_term_id"]`` and what :meth:`insert_ontology_aware_response` sets.
+            For summaries there is ``obs["cas_cell_type_min_distance"]``; the label is the type of most
+            neighbors, the score its share of them.
 
         Raises
         ------

@@ -1,0 +1,401 @@
+"""Whatever the service or the line does, a cell is answered or named as failed; attempts and time end."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+
+import pytest
+from cas_cells import SCHEMA, cells, right
+from cas_server import Drip, Hang, Reset, Say, Server, Spoil, summary_answer
+from conftest import QUICK
+from ferrocyte.cas import CASClient, _retry
+from ferrocyte.cas.errors import (
+    AnnotationIncompleteError,
+    AuthenticationError,
+    CASConnectionError,
+    CASHTTPError,
+    CASTimeoutError,
+    CASWarning,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    ServerError,
+)
+
+BAD = "cell-9"  # in chunk 2 of 6 when there are 4 cells in a chunk
+N, SIZE = 23, 4
+
+
+def annotate(client, adata=None, **how):
+    adata = cells(N) if adata is None else adata
+    how = {"chunk_size": SIZE, "show_progress": False, **how}
+    return client.annotate_matrix_cell_type_summary_statistics_strategy(adata, **how)
+
+
+def incomplete(client, adata, **how):
+    """The error of a call; what it carries is exact: every cell is answered once or named."""
+    with pytest.raises(AnnotationIncompleteError) as caught:
+        annotate(client, adata, **how)
+    error = caught.value
+    failed = [name for f in error.failures for name in f.cell_names]
+    assert len(failed) == len(set(failed))
+    assert not set(failed) & {a.query_cell_id for a in error.partial.data}
+    left = adata[[name not in failed for name in adata.obs_names]]
+    assert right(error.partial, left, summary_answer)
+    assert [p for f in error.failures for p in f.positions] == sorted(
+        p for f in error.failures for p in f.positions
+    )
+    assert error.failures[0].error is error.__cause__
+    return error
+
+
+def has_bad(upload):
+    return BAD in upload.names
+
+
+# What passes -----------------------------------------------------------------------------------------
+
+
+def drop_a_row(answers):
+    return answers[:-1]
+
+
+def repeat_a_row(answers):
+    return [*answers, answers[0]]
+
+
+def swap_a_row(answers):
+    return [*answers[:-1], {**answers[-1], "query_cell_id": "somebody else's"}]
+
+
+def add_a_row(answers):
+    return [*answers, {**answers[0], "query_cell_id": "somebody else's"}]
+
+
+def empty_matches(answers):
+    return [{**a, "matches": []} for a in answers]
+
+
+def missing_field(answers):
+    return [{k: v for k, v in a.items() if k != "matches"} for a in answers]
+
+
+def text_for_number(answers):
+    return [{**a, "matches": [{**a["matches"][0], "min_distance": "near"}]} for a in answers]
+
+
+def as_nan(answers):
+    return [{**a, "matches": [{**a["matches"][0], "min_distance": float("nan")}]} for a in answers]
+
+
+def as_inf(answers):
+    text = json.dumps(answers).replace('"min_distance": ', '"min_distance": 1e999, "was": ', 1)
+    return text.encode()
+
+
+def cut_short(answers):
+    return json.dumps(answers).encode()[:-20]
+
+
+HTML = Say(200, b"<html>Please log in</html>", {"content-type": "text/html; charset=utf-8"})
+HTML_503 = Say(503, b"<html>Busy</html>", {"content-type": "text/html"})
+
+# What is wrong with an upload for a while, and with which error it ends if it stays so.
+RETRIED = {
+    "408": (Say(408, {"detail": "slow"}), CASTimeoutError, 408),
+    "429": (Say(429, {"detail": "Too many requests"}), ServerError, 429),
+    "500": (Say(500, {"detail": "Error processing request"}), ServerError, 500),
+    "502": (Say(502, b"Bad gateway", {"content-type": "text/plain"}), ServerError, 502),
+    "503": (HTML_503, ServerError, 503),
+    "504": (Say(504, b""), ServerError, 504),
+    "520": (Say(520, {"error": "unknown"}), ServerError, 520),
+    "reset after the upload": (Reset("after"), CASConnectionError, None),
+    "reset while answering": (Reset("answering"), CASConnectionError, None),
+    "hang": (Hang(30), CASTimeoutError, None),
+    "drip": (Drip(0.05), CASTimeoutError, None),
+    "html with 200": (HTML, InvalidResponseError, 200),
+    "empty body": (Say(200, b""), InvalidResponseError, 200),
+    "no list": (Say(200, {"data": []}), InvalidResponseError, 200),
+    "null": (Say(200, None), InvalidResponseError, 200),
+    "204": (Say(204, b"", {"content-type": "text/plain"}), InvalidResponseError, 204),
+    "truncated": (Spoil(cut_short), InvalidResponseError, 200),
+    "a cell missing": (Spoil(drop_a_row), InvalidResponseError, 200),
+    "a cell twice": (Spoil(repeat_a_row), InvalidResponseError, 200),
+    "a foreign cell": (Spoil(swap_a_row), InvalidResponseError, 200),
+    "a cell too many": (Spoil(add_a_row), InvalidResponseError, 200),
+    "no matches": (Spoil(empty_matches), InvalidResponseError, 200),
+    "a field missing": (Spoil(missing_field), InvalidResponseError, 200),
+    "text for a number": (Spoil(text_for_number), InvalidResponseError, 200),
+    "NaN": (Spoil(as_nan), InvalidResponseError, 200),
+    "infinity": (Spoil(as_inf), InvalidResponseError, 200),
+}
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_asked_again_until_answered(server, make_client, name):
+    fault = RETRIED[name][0]
+    server.fault = lambda u: fault if has_bad(u) and u.attempt <= 2 else None
+    adata = cells(N)
+    start = time.monotonic()
+    assert right(annotate(make_client(request_timeout=0.6), adata), adata, summary_answer)
+    assert set(server.answered.values()) == {1}
+    assert sum(has_bad(u) for u in server.uploads) == 3
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_given_up_after_all_attempts(server, make_client, name):
+    """One chunk is lost for good, the others are not; all its cells are named."""
+    fault, kind, status = RETRIED[name]
+    server.fault = lambda u: fault if has_bad(u) else None
+    client = make_client(num_attempts_per_chunk=3, request_timeout=0.6)
+    start = time.monotonic()
+    error = incomplete(client, cells(N))
+    (failure,) = error.failures
+    assert failure.cell_names == ("cell-8", "cell-9", "cell-10", "cell-11")
+    assert (failure.chunk, failure.attempts, failure.status) == (2, 3, status)
+    assert type(failure.error) is kind
+    assert sum(has_bad(u) for u in server.uploads) == 3
+    assert len(server.uploads) == 5 + 3
+    assert time.monotonic() - start < 15
+    assert "4 of 23 cells have no answer" in str(error)
+    assert "checkpoint=PATH" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Say(400, {"detail": "Unknown metadata"}), CASHTTPError),
+        (Say(422, {"detail": [{"loc": ["body", "file"], "msg": "missing"}]}), CASHTTPError),
+        (Say(418, b"teapot"), CASHTTPError),
+        (Say(301, b"", {"Location": "http://example.invalid/"}), CASHTTPError),
+    ],
+    ids=["400", "422", "418", "301"],
+)
+def test_refused_once_is_refused(server, client, fault, kind):
+    server.fault = lambda u: fault if has_bad(u) else None
+    error = incomplete(client, cells(N))
+    (failure,) = error.failures
+    assert (failure.attempts, failure.status) == (1, fault.status)
+    assert type(failure.error) is kind
+    assert len(server.uploads) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, AuthenticationError), (403, PermissionDeniedError), (404, NotFoundError), (405, NotFoundError)],
+)
+def test_what_stops_everything(server, make_client, status, kind):
+    """No chunk will be answered any more: those not sent yet are not sent, and say why."""
+    server.fault = lambda u: Say(status, {"detail": "no"}) if u.number >= 2 else None
+    error = incomplete(make_client(max_concurrent_requests=1), cells(N))
+    assert len(server.uploads) == 3
+    assert [f.attempts for f in error.failures] == [1, 0, 0, 0]
+    assert {type(f.error) for f in error.failures} == {kind}
+    assert len(error.partial.data) == 8
+
+
+def test_an_expired_token_midway(server, make_client):
+    def fault(upload):
+        if upload.number == 2:
+            server.token = "another"
+
+    server.fault = fault
+    error = incomplete(make_client(max_concurrent_requests=1), cells(N))
+    assert len(error.partial.data) == 12
+    assert {type(f.error) for f in error.failures} == {AuthenticationError}
+    assert "get a new one" in str(error)
+
+
+def test_one_bad_chunk_of_many_loses_no_other(server, client):
+    server.fault = lambda u: Say(500, {}) if "cell-20" in u.names else None
+    error = incomplete(client, cells(41), chunk_size=1)
+    assert len(error.partial.data) == 40
+    assert [f.cell_names for f in error.failures] == [("cell-20",)]
+
+
+def test_partial_on_request(server, client):
+    server.fault = lambda u: Say(400, {"detail": "bad"}) if has_bad(u) else None
+    with pytest.warns(CASWarning, match="4 of 23 cells have no answer"):
+        results = annotate(client, on_error="partial")
+    assert len(results.data) == 19
+    assert [f.cell_names[0] for f in results.failures] == ["cell-8"]
+    server.fault = None
+    assert annotate(client, on_error="partial").failures == []
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_reset_while_uploading(server, make_client, when):
+    server.early = lambda n: Reset(when) if n in (1, 3) else None
+    adata = cells(N)
+    assert right(annotate(make_client(), adata), adata, summary_answer)
+    assert set(server.answered.values()) == {1}
+    server.early = lambda n: Reset(when)
+    error = incomplete(make_client(num_attempts_per_chunk=2), cells(5))
+    assert [f.attempts for f in error.failures] == [2, 2]
+    assert {type(f.error) for f in error.failures} == {CASConnectionError}
+
+
+def test_nobody_listens(server, make_client):
+    client = make_client(num_attempts_per_chunk=2)
+    annotate(client, cells(3))
+    with Server(SCHEMA) as gone:
+        url = gone.url
+    del gone
+    silent = CASClient("a.b", url, **{**QUICK, "num_attempts_per_chunk": 2})
+    start = time.monotonic()
+    with pytest.raises(CASConnectionError, match=r"The connection to http://127\.0\.0\.1"):
+        annotate(silent, cells(3))
+    assert time.monotonic() - start < 10
+    silent.close()
+
+
+# Too much --------------------------------------------------------------------------------------------
+
+
+def test_too_large_requests_are_split(server, client):
+    server.fault = lambda u: Say(413, b"Too large") if len(u.names) > 3 else None
+    adata = cells(N)
+    assert right(annotate(client, adata, chunk_size=16), adata, summary_answer)
+    assert set(server.answered.values()) == {1}
+    assert max(len(u.names) for u in server.uploads) == 16
+
+
+def test_a_single_cell_too_large(server, client):
+    server.fault = lambda u: Say(413, b"Too large") if has_bad(u) else None
+    error = incomplete(client, cells(N), chunk_size=23)
+    assert [f.cell_names for f in error.failures] == [(BAD,)]
+    assert error.failures[0].status == 413
+
+
+def test_the_quota_ends_midway(server, make_client):
+    """The words of 429 and a fresh look at the quota agree: stop, keep, name."""
+
+    def fault(upload):
+        if upload.number == 2:
+            server.remaining = 4  # used by another program
+
+    server.fault = fault
+    error = incomplete(make_client(max_concurrent_requests=1), cells(N))
+    assert len(error.partial.data) == 12
+    assert {type(f.error) for f in error.failures} == {QuotaExceededError}
+    assert [f.attempts for f in error.failures] == [1, 0, 0]
+    assert "quota" in str(error)
+
+
+@pytest.mark.parametrize("words", ["Too many requests", "Quota of instances exceeded, slow down"])
+def test_throttling_is_no_quota(server, client, words):
+    """Status 429 with enough quota left is for now, whatever its words."""
+    server.fault = lambda u: Say(429, {"detail": words}) if u.attempt == 1 else None
+    adata = cells(N)
+    assert right(annotate(client, adata), adata, summary_answer)
+
+
+def test_quota_told_without_words(server, make_client):
+    """Status 429 that does not speak of a quota, but there is none left."""
+
+    def fault(upload):
+        if upload.number == 1:
+            server.remaining = 0
+            return Say(429, b"", {"content-type": "text/plain"})
+        return None
+
+    server.fault = fault
+    error = incomplete(make_client(max_concurrent_requests=1), cells(N))
+    assert {type(f.error) for f in error.failures} == {QuotaExceededError}
+    assert len(server.uploads) == 2
+
+
+def test_a_server_that_takes_two_at_a_time(server, make_client):
+    """Fifteen at a time at first; the client learns how many are welcome within its attempts."""
+    server.limit, server.work = 2, 0.02
+    client = make_client(retry_delay=0.05, max_retry_delay=0.5)
+    adata = cells(120)
+    assert right(annotate(client, adata, chunk_size=2), adata, summary_answer)
+    assert server.most_busy == 2
+    assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(server, client, form):
+    when = []
+    wait = "1" if form == "seconds" else None
+
+    def fault(upload):
+        when.append(time.monotonic())
+        if upload.number == 0:
+            date = email.utils.formatdate(time.time() + 2, usegmt=True)
+            return Say(503, {"detail": "later"}, {"Retry-After": wait or date})
+        return None
+
+    server.fault = fault
+    annotate(client, cells(3))
+    assert 0.9 < when[1] - when[0] < 5
+
+
+def test_retry_after_the_end_of_time(server, make_client):
+    server.fault = lambda u: Say(503, {"detail": "later"}, {"Retry-After": "3600"})
+    start = time.monotonic()
+    error = incomplete(make_client(total_timeout=5.0), cells(3))
+    assert time.monotonic() - start < 3
+    assert type(error.failures[0].error) is CASTimeoutError
+    assert "asks to wait 3600 s" in str(error)
+    assert len(server.uploads) == 1
+
+
+def test_the_total_time_has_an_end(server, make_client):
+    server.fault = lambda u: Hang(30)
+    client = make_client(request_timeout=0.3, total_timeout=1.0, num_attempts_per_chunk=100)
+    start = time.monotonic()
+    error = incomplete(client, cells(3))
+    assert time.monotonic() - start < 4
+    assert type(error.failures[0].error) is CASTimeoutError
+    assert "total_timeout" in str(error)
+
+
+def test_pauses_grow_and_are_random(monkeypatch):
+    tops = []
+    monkeypatch.setattr(_retry.random, "uniform", lambda low, high: tops.append((low, high)) or 0.0)
+    policy = _retry.Policy()
+    for attempt in range(1, 7):
+        policy.pause(attempt)
+    assert tops == [(0.0, top) for top in (5.0, 10.0, 20.0, 32.0, 32.0, 32.0)]
+
+
+# At the start ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Say(500, {}), Say(503, b"busy"), HTML, Hang(30), Say(200, b"{"), Say(200, {"wrong": 1})],
+    ids=["500", "503", "html", "hang", "cut", "other keys"],
+)
+def test_questions_at_the_start_are_asked_again(server, make_client, fault):
+    server.route = lambda path, n: fault if n == 0 else None
+    adata = cells(3)
+    client = make_client(request_timeout=0.5)
+    start = time.monotonic()
+    assert right(annotate(client, adata), adata, summary_answer)
+    assert time.monotonic() - start < 10
+
+
+def test_a_hang_at_the_start_ends(server, make_client):
+    server.route = lambda path, n: Hang(30)
+    client = make_client(request_timeout=0.2, num_attempts_per_chunk=2)
+    start = time.monotonic()
+    with pytest.raises(CASTimeoutError):
+        annotate(client, cells(3))
+    assert time.monotonic() - start < 5
+    server.route = None  # nothing of the failure is kept
+    annotate(client, cells(3))
+
+
+def test_a_wrong_token_is_told_at_once(server, make_client):
+    client = make_client(token="some.other-token-1234")
+    with pytest.raises(AuthenticationError, match="get a new one") as caught:
+        annotate(client, cells(3))
+    assert "other-token" not in str(caught.value)
+    assert not server.uploads

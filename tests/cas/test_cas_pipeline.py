@@ -1,0 +1,452 @@
+"""What leaves the machine, from every form that counts come in."""
+
+from __future__ import annotations
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from cas_cells import SCHEMA, cells, on_schema, right
+from cas_server import TOKEN, Server, ontology_answer, search_answer, summary_answer
+from conftest import QUICK
+from ferrocyte._errors import (
+    FileFormatError,
+    InvalidDataError,
+    InvalidOptionError,
+    InvalidTypeError,
+    MissingDataError,
+)
+from ferrocyte.cas import CASClient, _rows
+from ferrocyte.cas._checkpoint import Journal
+from ferrocyte.cas._prepare import unique_names
+from ferrocyte.cas.errors import CASWarning
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.filterwarnings("ignore:Only .* genes of the model:UserWarning")
+
+
+def annotate(client, matrix, **how):
+    how = {"chunk_size": 7, **how}
+    return client.annotate_matrix_cell_type_summary_statistics_strategy(matrix, **how)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One service and client for many examples."""
+    with Server(SCHEMA) as server, CASClient(TOKEN, server.url, **QUICK) as client:
+        yield server, client
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    n=st.integers(1, 40),
+    chunk_size=st.integers(1, 45),
+    concurrent=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    kind=st.sampled_from(["summary", "ontology", "search"]),
+)
+def test_every_cell_gets_its_own_answer(shared, n, chunk_size, concurrent, seed, kind):
+    """Chunks of any size; answers come back shuffled within and between chunks."""
+    from cas_server import Spoil
+
+    server, client = shared
+    rng = np.random.default_rng(seed)
+    server.fault = lambda upload: Spoil(
+        lambda answers: list(rng.permutation(np.array(answers, dtype=object)))
+    )
+    server.work = 0.002 if seed % 2 else 0.0
+    client._client._max_concurrent = concurrent
+    adata = cells(n, seed)
+    if kind == "summary":
+        assert right(annotate(client, adata, chunk_size=chunk_size), adata, summary_answer)
+    elif kind == "ontology":
+        results = client.annotate_matrix_cell_type_ontology_aware_strategy(adata, chunk_size=chunk_size)
+        assert right(results, adata, ontology_answer)
+        assert results.model_name == "second"
+    else:
+        assert right(client.search_matrix(adata, chunk_size=chunk_size), adata, search_answer)
+    server.fault = None
+
+
+FORMS = {
+    "csr": lambda x: x,
+    "csr_array": sp.csr_array,
+    "csr, unsorted": lambda x: (
+        sp.csr_matrix((x.data[::-1], x.indices[::-1], x.indptr), x.shape)
+        if len(np.unique(np.diff(x.indptr))) == 1
+        else x[:, ::-1][:, ::-1]
+    ),
+    "csc": sp.csc_matrix,
+    "csc, unsorted": lambda x: unsorted_csc(x),
+    "csc of int64": lambda x: sp.csc_matrix(x.astype(np.int64)),
+    "csr of float64": lambda x: x.astype(np.float64),
+    "csr of uint16": lambda x: x.astype(np.uint16),
+    "dense": lambda x: x.toarray(),
+    "dense in Fortran order": lambda x: np.asfortranarray(x.toarray()),
+    "dense of int32": lambda x: x.toarray().astype(np.int32),
+}
+
+
+def unsorted_csc(x):
+    out = sp.csc_matrix(x)
+    for j in range(out.shape[1]):
+        span = slice(out.indptr[j], out.indptr[j + 1])
+        out.indices[span], out.data[span] = out.indices[span][::-1].copy(), out.data[span][::-1].copy()
+    out.has_sorted_indices = False
+    return out
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_a_matrix(client, form):
+    adata = cells()
+    expected = on_schema(adata)
+    adata.X = FORMS[form](adata.X)
+    before = adata.X.copy()
+    results = annotate(client, adata)
+    assert [a.model_dump(exclude_none=True) for a in results.data] == [summary_answer(*c) for c in expected]
+    same = before != adata.X
+    assert (same.nnz if sp.issparse(same) else same.sum()) == 0
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("how", ["path", "str", "backed", "backed view"])
+def test_files_are_read_a_few_rows_at_a_time(client, tmp_path, monkeypatch, form, how):
+    adata = cells()
+    expected = adata.copy()
+    adata.X = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": lambda x: x.toarray()}[form](adata.X)
+    path = tmp_path / "cells.h5ad"
+    adata.write_h5ad(path)
+    monkeypatch.setattr(_rows, "_SLAB", 50)  # several slabs, several pieces each
+    given_as = {"path": path, "str": str(path)}.get(how)
+    if how.startswith("backed"):
+        given_as = anndata.read_h5ad(path, backed="r")
+        if how == "backed view":
+            given_as, expected = given_as[4:19], expected[4:19]
+    assert right(annotate(client, given_as), expected, summary_answer)
+
+
+def test_views(client):
+    adata = cells()
+    view = adata[np.arange(20, 2, -1), 3:].copy()
+    assert right(annotate(client, adata[np.arange(20, 2, -1)][:, 3:]), view, summary_answer)
+
+
+def test_raw_has_genes_of_its_own(client, tmp_path):
+    """`raw` with other genes, in another order, than `var`: the usual subset of variable genes."""
+    adata = cells()
+    raw = adata.copy()
+    adata = adata[:, ::-3].copy()
+    adata.X = adata.X * 0.5
+    adata.raw = raw
+    path = tmp_path / "raw.h5ad"
+    adata.write_h5ad(path)
+    for matrix in (adata, adata[:], path, anndata.read_h5ad(path, backed="r")):
+        assert right(annotate(client, matrix, count_matrix_input="raw.X"), raw, summary_answer)
+    del adata.raw
+    with pytest.raises(MissingDataError, match=r"No `raw` .*count_matrix_input='X'"):
+        annotate(client, adata, count_matrix_input="raw.X")
+    with pytest.raises(InvalidOptionError, match=r"'X' or 'raw\.X', found 'layers'"):
+        annotate(client, adata, count_matrix_input="layers")
+
+
+def test_only_what_the_service_reads_leaves_the_machine(client, server):
+    adata = cells()
+    adata.obs["total_mrna_umis"] = 1.0
+    adata.obsm["X_pca"] = np.ones((23, 2))
+    adata.layers["spliced"] = adata.X.copy()
+    adata.uns["secret"] = "patient name"
+    adata.var["note"] = "private"
+    adata.raw = adata.copy()
+    annotate(client, adata, feature_names_column_name="symbol")
+    for upload in server.uploads:
+        assert upload.keys == {
+            *("X", "X/data", "X/indices", "X/indptr"),
+            *("obs", "obs/_index", "obs/total_mrna_umis", "var", "var/_index"),
+            *("layers", "obsm", "obsp", "uns", "varm", "varp"),
+        }
+        assert upload.dtypes == {"X": "float32", "total_mrna_umis": "float32"}
+        assert upload.genes == SCHEMA
+        assert set(upload.fields) == {"model_name", "include_extended_output"}
+        assert upload.x.has_canonical_format
+    totals = np.concatenate([u.totals for u in sorted(server.uploads, key=lambda u: int(u.names[0][5:]))])
+    np.testing.assert_array_equal(totals, np.asarray(adata.X.sum(axis=1)).ravel())
+
+
+def test_the_next_chunk_waits_for_a_place(make_client, server):
+    """At most `max_concurrent_requests` chunks are in memory, and on their way."""
+    server.work = 0.02
+    client = make_client(max_concurrent_requests=3)
+    from ferrocyte.cas import _prepare
+
+    most = 0
+    original = _prepare.Prepared.counts
+
+    def counts(self, start, stop):
+        nonlocal most
+        prepared.append(start)
+        most = max(most, len(prepared) - len(server.answered) // 2)
+        return original(self, start, stop)
+
+    prepared = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_prepare.Prepared, "counts", counts)
+        annotate(client, cells(24), chunk_size=2)
+    assert len(prepared) == 12
+    assert most <= 3
+    assert server.most_busy <= 3
+
+
+# Gene ids --------------------------------------------------------------------------------------------
+
+
+def test_ids_in_a_column(client):
+    adata = cells()
+    adata.var["ensembl"], adata.var_names = adata.var_names, adata.var["symbol"].to_numpy()
+    ids = list(adata.var["ensembl"])
+    results = annotate(client, adata, feature_ids_column_name="ensembl")
+    assert right(results, adata, summary_answer, ids=ids)
+    with pytest.raises(MissingDataError, match="Did you mean 'ensembl'"):
+        annotate(client, adata, feature_ids_column_name="ensemb")
+
+
+def test_versions_are_stripped(client):
+    adata = cells()
+    plain = list(adata.var_names)
+    adata.var_names = [f"{g}.{i % 4 + 1}" if i % 3 else g for i, g in enumerate(plain)]
+    with pytest.warns(CASWarning, match=r"ids of .* were matched without their version suffix, as in 'ENSG"):
+        results = annotate(client, adata)
+    assert right(results, adata, summary_answer, ids=plain)
+
+
+def test_ids_that_repeat_are_added_up(client):
+    adata = cells()
+    ids = list(adata.var_names)
+    ids[5], ids[7], ids[11] = ids[4], ids[4], ids[9]
+    adata.var["id"] = ids
+    with pytest.warns(CASWarning, match=r"\d genes share \d ids; their counts are added up"):
+        results = annotate(client, adata, feature_ids_column_name="id")
+    assert right(results, adata, summary_answer, ids=ids)
+
+
+def test_ids_and_names_swapped(client):
+    adata = cells()
+    adata.var["ensembl"], adata.var_names = adata.var_names, adata.var["symbol"].to_numpy()
+    with pytest.warns(CASWarning, match="genes were found by 'ensembl' instead of 'index'"):
+        results = annotate(client, adata, feature_names_column_name="ensembl")
+    assert right(results, adata, summary_answer, ids=list(adata.var["ensembl"]))
+
+
+def test_no_gene_of_the_schema(client, server):
+    adata = cells()
+    adata.var["ensembl"], adata.var_names = adata.var_names, adata.var["symbol"].to_numpy()
+    with pytest.raises(
+        InvalidDataError, match=r"None of the 31 genes .*pass `feature_ids_column_name='ensembl'`"
+    ):
+        annotate(client, adata)
+    del adata.var["ensembl"]
+    with pytest.raises(InvalidDataError, match="Is it the right species"):
+        annotate(client, adata)
+    assert not server.uploads
+
+
+def test_few_genes_of_the_schema(client):
+    with pytest.warns(CASWarning, match="Only 9 of the 30 genes of the model"):
+        annotate(client, cells(extra=0, shuffle=False)[:, :9].copy())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda x: x.multiply(0.37).tocsr(), "% fractional values"),
+        (lambda x: x.toarray() - 1.0, "negative values"),
+        (lambda x: x.multiply(np.nan).tocsr(), "NaN or infinite"),
+        (lambda x: x.multiply(np.inf).tocsc(), "NaN or infinite"),
+        (lambda x: x.toarray().astype(np.int64) - 5, "negative values"),
+    ],
+    ids=["normalised", "scaled", "nan", "inf", "negative integers"],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_is_no_counts_is_refused(client, server, tmp_path, change, says, in_file):
+    adata = cells()
+    adata.X = change(adata.X)
+    matrix = adata
+    if in_file:
+        matrix = tmp_path / "x.h5ad"
+        adata.write_h5ad(matrix)
+    with pytest.raises(InvalidDataError, match=says):
+        annotate(client, matrix)
+    assert not server.uploads
+
+
+def test_fractional_counts_on_request(client):
+    adata = cells()
+    adata.X = adata.X * np.float32(0.5)
+    results = annotate(client, adata, check_counts=False)
+    assert right(results, adata, summary_answer)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "says"),
+    [
+        (None, InvalidTypeError, "found `NoneType`"),
+        (cells(3)[:0].copy(), InvalidDataError, "0 cells"),
+        (cells(3)[:, :0].copy(), InvalidDataError, "0 genes"),
+        (
+            AnnData(obs=pd.DataFrame(index=["a"]), var=pd.DataFrame(index=SCHEMA)),
+            MissingDataError,
+            "found None",
+        ),
+        ("cells.loom", InvalidOptionError, "ends in .h5ad"),
+        ("none.h5ad", FileNotFoundError, "no file"),
+    ],
+    ids=["none", "no cells", "no genes", "no X", "loom", "no file"],
+)
+def test_input_that_can_not_be_used(client, server, matrix, error, says):
+    with pytest.raises(error, match=says):
+        annotate(client, matrix)
+    assert not server.uploads
+
+
+def test_damaged_files(client, tmp_path):
+    path = tmp_path / "text.h5ad"
+    path.write_text("no HDF5")
+    with pytest.raises(FileFormatError, match="no HDF5 file"):
+        annotate(client, path)
+    adata = cells()
+    adata.write_h5ad(tmp_path / "cut.h5ad")
+    with h5py.File(tmp_path / "cut.h5ad", "r+") as file:
+        values = file["X/data"][:-3]
+        del file["X/data"]
+        file["X/data"] = values
+    with pytest.raises(InvalidDataError, match="arrays do not fit together"):
+        annotate(client, tmp_path / "cut.h5ad")
+
+
+# Names -----------------------------------------------------------------------------------------------
+
+
+def test_repeated_cell_names(client, server):
+    adata = cells(9)
+    adata.obs_names = ["a", "b", "a", "a#2", "a", "b", "c", "d", "e"]
+    sent = unique_names(list(adata.obs_names))
+    assert len(set(sent)) == 9
+    results = annotate(client, adata, chunk_size=2)
+    assert right(results, adata, summary_answer)
+    assert sorted(n for u in server.uploads for n in u.names) == sorted(sent)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", "a#2", "a#3", "b", "a#2#2"]), max_size=8))
+def test_names_are_made_unique(names):
+    sent = unique_names(names)
+    assert len(set(sent)) == len(names)
+    assert all(s == n or s.startswith(f"{n}#") for s, n in zip(sent, names, strict=True))
+    assert all(n in sent for n in names)
+
+
+def test_names_in_any_script(client):
+    adata = cells(4)
+    adata.obs_names = ["zell-ä", "細胞", "", "a" * 300]
+    assert right(annotate(client, adata, chunk_size=2), adata, summary_answer)
+
+
+# Files of Cell Ranger --------------------------------------------------------------------------------
+
+
+def write_10x(path, adata, version, groups=("hg19",), features=()):
+    x = sp.csr_matrix(adata.X).astype(np.int32)
+    with h5py.File(path, "w") as file:
+        for name in ("matrix",) if version == 3 else groups:
+            group = file.create_group(name)
+            ids = [g if name != "mm10" else g.replace("ENSG", "ENSMUSG") for g in adata.var_names]
+            ids = [*ids, *features]
+            wide = sp.csr_matrix((x.data, x.indices, x.indptr), (x.shape[0], len(ids))).tolil()
+            for k in range(len(features)):
+                wide[:, x.shape[1] + k] = 1000 + k
+            wide = wide.tocsr()
+            group["data"], group["indices"], group["indptr"] = (
+                wide.data,
+                wide.indices,
+                wide.indptr.astype(np.int64),
+            )
+            group["shape"] = np.array(wide.shape[::-1], dtype=np.int32)
+            group["barcodes"] = np.array(list(adata.obs_names), dtype=bytes)
+            symbols = np.array([f"S{i}" for i in ids], dtype=bytes)
+            if version == 3:
+                kinds = ["Gene Expression"] * x.shape[1] + ["Antibody Capture"] * len(features)
+                about = group.create_group("features")
+                about["id"], about["name"] = np.array(ids, dtype=bytes), symbols
+                about["feature_type"] = np.array(kinds, dtype=bytes)
+                about["genome"] = np.array(["GRCh38"] * len(ids), dtype=bytes)
+            else:
+                group["genes"], group["gene_names"] = np.array(ids, dtype=bytes), symbols
+    return path
+
+
+def test_10x_files(client, tmp_path):
+    adata = cells()
+    for version in (2, 3):
+        path = write_10x(tmp_path / f"v{version}.h5", adata, version)
+        assert right(annotate(client, path), adata, summary_answer)
+    with pytest.raises(InvalidOptionError, match="one matrix"):
+        annotate(client, path, count_matrix_input="raw.X")
+
+
+def test_10x_antibodies_do_not_count(client, tmp_path):
+    """Neither as genes, be they named like one, nor in the totals."""
+    adata = cells()
+    path = write_10x(tmp_path / "v3.h5", adata, 3, features=["CD3", SCHEMA[0]])
+    with pytest.warns(CASWarning, match="2 features that are no genes"):
+        assert right(annotate(client, path), adata, summary_answer)
+
+
+def test_10x_two_genomes(client, tmp_path):
+    adata = cells()
+    path = write_10x(tmp_path / "v2.h5", adata, 2, groups=("hg19", "mm10"))
+    with pytest.warns(CASWarning, match="cells of 'hg19' are used"):
+        assert right(annotate(client, path), adata, summary_answer)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["something"] = 1
+    with pytest.raises(FileFormatError, match=r"found \['something'\]"):
+        annotate(client, tmp_path / "other.h5")
+
+
+# Sanitised data --------------------------------------------------------------------------------------
+
+
+def test_validate_and_sanitize(client):
+    adata = cells()
+    adata.obsm["X_pca"] = np.ones((23, 2))
+    adata.layers["a"] = adata.X.copy()
+    before = adata.copy()
+    out = client.validate_and_sanitize_input_data(adata, "second", "X", "index", "symbol")
+    assert list(out.var_names) == SCHEMA
+    assert sp.issparse(out.X)
+    assert out.X.format == "csr"
+    assert out.X.dtype == np.float32
+    expected = on_schema(adata)
+    np.testing.assert_array_equal(out.X.toarray(), [row for _, row, _ in expected])
+    np.testing.assert_array_equal(out.obs["total_mrna_umis"], [total for *_, total in expected])
+    assert list(out.obs["donor"]) == list(adata.obs["donor"])
+    assert set(out.obsm) == {"X_pca"}
+    assert not out.layers
+    symbols = dict(zip(adata.var_names, adata.var["symbol"], strict=True))
+    assert list(out.var["feature_name"]) == [symbols.get(g, "N/A") for g in SCHEMA]
+    assert "total_mrna_umis" not in adata.obs
+    assert (adata.X != before.X).nnz == 0
+    same = client.validate_and_sanitize_input_data(out, None, "X", "index")
+    assert (same.X != out.X).nnz == 0
+    assert "feature_name" not in same.var
+
+
+def test_a_journal_is_no_input(client, tmp_path):
+    from ferrocyte.cas import _operations
+
+    operation = _operations.search("m")
+    Journal(tmp_path / "a.h5ad", operation.kind, operation.adapter).close()
+    with pytest.raises(FileFormatError):
+        annotate(client, tmp_path / "a.h5ad")
