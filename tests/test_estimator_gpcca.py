@@ -246,7 +246,7 @@ def test_scans_reuse_one_basis(monkeypatch):
 
 
 def test_cells_of_states():
-    from ferrocyte.estimators._states import assign_cells
+    from ferrocyte.estimators._states import assign_cells, warn_of_small
 
     chi = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.45, 0.55], [0.3, 0.7], [0.7, 0.3]])
     assert assign_cells(chi, 2).tolist() == [0, 0, -1, 1, 1, -1]
@@ -259,8 +259,9 @@ def test_cells_of_states():
     with pytest.raises(InvalidDataError, match="0 of 2 cells"):
         assign_cells(np.array([[0.9, 0.5], [0.8, 0.5], [0.1, 0.05], [0.0, 0.0]]), 2)
     # One of two is left: enough, with a warning.
-    with pytest.warns(FerrocyteWarning, match="fewer than"):
-        found = assign_cells(np.array([[0.9, 0.5], [0.8, 0.1], [0.1, 0.4], [0.0, 0.0]]), 2)
+    found = assign_cells(np.array([[0.9, 0.5], [0.8, 0.1], [0.1, 0.4], [0.0, 0.0]]), 2)
+    with pytest.warns(FerrocyteWarning, match="'y' has 1"):
+        warn_of_small(found, ["x", "y"], 2)
     assert found.tolist() == [0, 0, 1, -1]
 
 

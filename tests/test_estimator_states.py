@@ -34,8 +34,9 @@ def test_stability():
     g = three()
     assert g.predict_terminal_states(n_cells=5) is g
     assert sorted(names(g.terminal_states)) == ["b", "c"]
-    with pytest.warns(FerrocyteWarning, match="Only one macrostate is selected, 'c'"):
+    with pytest.warns(FerrocyteWarning, match="Only one macrostate is selected, 'c'") as caught:
         g.predict_terminal_states(n_cells=5, stability_threshold=0.98)
+    assert caught[0].filename == __file__
     assert names(g.terminal_states) == ["c"]
     assert g.terminal_states.value_counts().to_dict() == {"c": 5}
     with pytest.raises(
@@ -290,7 +291,7 @@ def test_empty_states_are_left_out():
 
 def test_overlap():
     g = plain().set_terminal_states({"x": [0, 1, 2, 3]})
-    with pytest.raises(ValueError, match="Found `3` overlapping"):
+    with pytest.raises(ValueError, match=r"Found `3` overlapping.*initial 'y' with terminal 'x'"):
         g.set_initial_states({"y": [1, 2, 3, 4]})
     assert g.initial_states is None
     assert "init_states_fwd" not in g.adata.obs

@@ -7,7 +7,10 @@ on), so ``except ValueError`` written for another package keeps working.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ConvergenceError",
@@ -27,6 +30,7 @@ __all__ = [
     "NotSupportedError",
     "nearest",
     "suggest",
+    "warn_user",
 ]
 
 
@@ -112,6 +116,18 @@ class ConvergenceError(FerrocyteError, RuntimeError):
 
 class FileFormatError(FerrocyteError, ValueError):
     """A file is not ours, is of a version we do not know, or holds another kind of object."""
+
+
+_HERE = str(Path(__file__).parent)
+
+
+def warn_user(message: str) -> None:
+    """Issue a FerrocyteWarning that points at the line of the caller's program, however deep we are."""
+    level = 1
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+    warnings.warn(message, FerrocyteWarning, stacklevel=level)
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:

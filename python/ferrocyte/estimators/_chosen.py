@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from ferrocyte._colors import default_colors
 from ferrocyte._errors import (
-    FerrocyteWarning,
     InvalidDataError,
     InvalidOptionError,
     InvalidTypeError,
     suggest,
+    warn_user,
 )
 from ferrocyte._options import check_option
 from ferrocyte._sparse import name_cells
@@ -29,6 +28,7 @@ from ferrocyte.estimators._states import (
     category_colors,
     composition,
     name_states,
+    warn_of_small,
 )
 from ferrocyte.lineage import Lineage
 
@@ -116,7 +116,7 @@ def from_cells(adata: AnnData, states: pd.Series | Mapping[Any, Any]) -> Chosen:
     for name, cells in sorted(states.items(), key=lambda item: str(item[0])):
         rows = _rows_of(adata.obs_names, cells, str(name))
         if not len(rows):
-            _warn(f"State {str(name)!r} has no cells. It is left out.")
+            warn_user(f"State {str(name)!r} has no cells. It is left out.")
             continue
         twice = rows[codes[rows] >= 0]
         if len(twice):
@@ -169,7 +169,7 @@ def _from_series(adata: AnnData, states: pd.Series) -> Chosen:
     names = _some([str(states.cat.categories[i]) for i in used])
     dropped = [str(c) for i, c in enumerate(states.cat.categories) if i not in used]
     if dropped:
-        _warn(f"States {dropped} have no cells. They are left out.")
+        warn_user(f"States {dropped} have no cells. They are left out.")
     position = np.full(len(states.cat.categories) + 1, -1)
     position[used] = np.arange(len(used))
     return Chosen(categorical(position[codes], names, adata.obs_names), default_colors(len(names)))
@@ -273,6 +273,7 @@ def from_macrostates(
     else:
         codes = assign_cells(selected.X, n_cells)
     labels, colors = [str(n) for n in selected.names], [str(c) for c in selected.colors]
+    warn_of_small(codes, labels, n_cells)
     scaled = (selected.X / selected.X.max(axis=0)).max(axis=1)
     return Chosen(categorical(codes, labels, index), colors, pd.Series(scaled, index=index), selected)
 
@@ -280,11 +281,13 @@ def from_macrostates(
 # Checks and changes -----------------------------------------------------------------------------------
 
 
-def cells_in_both(a: pd.Series | None, b: pd.Series | None) -> int:
-    """How many cells are in a state of either."""
-    if a is None or b is None:
-        return 0
-    return int((a.notna().to_numpy() & b.notna().to_numpy()).sum())
+def cells_in_both(initial: pd.Series | None, terminal: pd.Series | None) -> tuple[int, list[tuple[str, str]]]:
+    """How many cells are in a state of either, and which states share them."""
+    if initial is None or terminal is None:
+        return 0, []
+    both = initial.notna().to_numpy() & terminal.notna().to_numpy()
+    pairs = zip(initial[both].astype(str), terminal[both].astype(str), strict=True)
+    return int(both.sum()), list(dict.fromkeys(pairs))
 
 
 def shared_clusters(initial: pd.Series, terminal: pd.Series, ref: Reference) -> list[tuple[str, str, str]]:
@@ -338,7 +341,3 @@ def renamed(chosen: Chosen, old_new: Any, what: str) -> Chosen:
         memberships = Lineage(memberships.X, names=after, colors=memberships.colors)
     states = chosen.states.cat.rename_categories(after)
     return Chosen(states, list(chosen.colors), chosen.probabilities, memberships)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, FerrocyteWarning, stacklevel=5)

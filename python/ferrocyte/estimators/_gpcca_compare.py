@@ -108,7 +108,7 @@ class ComparisonMembers(MacrostateMembers):
             else:
                 number += spectrum.splits_pair(number)
                 chi = rotate(spectrum, number).chi
-            codes = assign_cells(chi, n_cells, warn=False)
+            codes = assign_cells(chi, n_cells)
             return {str(ref.weights.columns[i]) for i in main_categories(codes, chi.shape[1], ref)}
 
         found = table(n_macrostates, [str(s) for s in terminal_states], cluster_key, clusters_of)

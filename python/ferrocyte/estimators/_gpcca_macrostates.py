@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError, InvalidOptionError
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, warn_user
 from ferrocyte._options import check_count, check_number
 from ferrocyte.estimators._eigen import (
     Schur,
@@ -153,10 +152,10 @@ class MacrostateMembers(TermStatesEstimator):
         alpha = check_number(alpha, "alpha", low=0)
         n_components = check_count(n_components, "n_components", least=-(2**31))
         if n_components < 2:
-            _warn(f"Expected at least 2 Schur vectors, found `n_components={n_components}`. Computing 2.")
+            warn_user(f"Expected at least 2 Schur vectors, found `n_components={n_components}`. Computing 2.")
             n_components = 2
         if n_components > n:
-            _warn(f"There are {n} cells, so `n_components={n_components}` becomes {n}.")
+            warn_user(f"There are {n} cells, so `n_components={n_components}` becomes {n}.")
             n_components = n
         initial = check_distribution(initial_distribution, n)
         found = schur(self.transition_matrix, n_components, which, initial)
@@ -263,7 +262,7 @@ class MacrostateMembers(TermStatesEstimator):
         spectrum, new = self._schur_for(most, schur_options)
         number = wanted if isinstance(wanted, int) else _largest_min_chi(spectrum, *wanted)
         if spectrum.splits_pair(number):
-            _warn(
+            warn_user(
                 f"{number} macrostates would split a pair of complex conjugate eigenvalues. "
                 f"Computing {number + 1}."
             )
@@ -373,7 +372,3 @@ def _schur_results(found: Schur, params: dict[str, Any]) -> dict[str, Any]:
             "params": {"which": params["which"], "k": len(found.eigenvalues), "alpha": params["alpha"]},
         },
     }
-
-
-def _warn(message: str, level: int = 4) -> None:
-    warnings.warn(message, FerrocyteWarning, stacklevel=level)

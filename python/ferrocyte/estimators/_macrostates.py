@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferrocyte import _core
 from ferrocyte._settings import threads
 from ferrocyte.estimators._eigen import Schur, stationary
-from ferrocyte.estimators._states import Reference, assign_cells, categorical, name_states
+from ferrocyte.estimators._states import Reference, assign_cells, categorical, name_states, warn_of_small
 from ferrocyte.kernels._matrix import Matrix, as_csr
 from ferrocyte.lineage import Lineage
 
@@ -74,12 +74,12 @@ def coarse_grained(
     n_cells: int | None,
     ref: Reference | None,
     initial: NDArray[np.float64] | None,
-    warn: bool = True,
 ) -> Macrostates:
     """Name the macrostates with memberships `chi` and the chain between them."""
     n, n_states = chi.shape
-    codes = assign_cells(chi, n_cells, warn=warn)
+    codes = assign_cells(chi, n_cells)
     names, colors = name_states(codes, n_states, ref)
+    warn_of_small(codes, names, n_cells)
     start = np.full(n, 1 / n) if initial is None else initial
     return Macrostates(
         categorical(codes, names, index),
@@ -92,11 +92,11 @@ def coarse_grained(
 
 
 def single_macrostate(
-    matrix: Matrix, index: pd.Index, *, n_cells: int | None, ref: Reference | None, warn: bool = True
+    matrix: Matrix, index: pd.Index, *, n_cells: int | None, ref: Reference | None
 ) -> Macrostates:
     """All cells in one state; its membership is the stationary distribution."""
     pi = stationary(matrix)[:, None]
-    codes = assign_cells(pi, n_cells, warn=warn)
+    codes = assign_cells(pi, n_cells)
     names, colors = name_states(codes, 1, ref)
     return Macrostates(
         categorical(codes, names, index), colors, Lineage(pi, names=names, colors=colors), None, None, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from ferrocyte import _adata, _keys
 from ferrocyte._colors import default_colors, shades, to_hex
 from ferrocyte._errors import (
-    FerrocyteWarning,
     InvalidDataError,
     InvalidOptionError,
     InvalidTypeError,
     MissingDataError,
     suggest,
+    warn_user,
 )
 
 __all__ = [
@@ -29,6 +28,7 @@ __all__ = [
     "categorical",
     "name_states",
     "reference",
+    "warn_of_small",
 ]
 
 ClusterKey: TypeAlias = str | Mapping[str, str] | None
@@ -177,9 +177,7 @@ def categorical(codes: NDArray[np.integer[Any]], names: Sequence[str], index: pd
     return pd.Series(pd.Categorical.from_codes(codes, categories=list(names)), index=index)
 
 
-def assign_cells(
-    memberships: NDArray[np.float64], n_cells: int | None, *, warn: bool = True
-) -> NDArray[np.intp]:
+def assign_cells(memberships: NDArray[np.float64], n_cells: int | None) -> NDArray[np.intp]:
     """State of each cell: those that are among the most likely of a state belong to it.
 
     Parameters
@@ -225,15 +223,20 @@ def assign_cells(
             "needed: its other cells are more likely in another state. Use a smaller `n_cells` or fewer "
             "states."
         )
-    if warn and (counts < n_cells).any():
-        found = ", ".join(f"{c} in state number {i}" for i, c in enumerate(counts) if c < n_cells)
-        warnings.warn(
-            f"Some states have fewer than `n_cells={n_cells}` cells, because they share cells with others: "
-            f"{found}.",
-            FerrocyteWarning,
-            stacklevel=4,
-        )
     return codes
+
+
+def warn_of_small(codes: NDArray[np.integer[Any]], names: Sequence[str], n_cells: int | None) -> None:
+    """Warn of states that share cells with others and are left with fewer than they asked for."""
+    if n_cells is None:
+        return
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    small = [f"{name!r} has {count}" for name, count in zip(names, counts, strict=True) if count < n_cells]
+    if small:
+        warn_user(
+            f"Some states have fewer than `n_cells={n_cells}` cells, because others are more likely for some "
+            f"of them: {', '.join(small)}."
+        )
 
 
 def name_states(

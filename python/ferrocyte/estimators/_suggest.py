@@ -68,7 +68,7 @@ def _row(
         smallest_state=int(whole.min()),
     )
     try:
-        codes = assign_cells(found.chi, n_cells, warn=False)
+        codes = assign_cells(found.chi, n_cells)
     except (InvalidDataError, InvalidOptionError):
         return {**row, "problem": f"has a state without {n_cells} cells of its own"}
     if ref is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import pandas as pd
 
-from ferrocyte._errors import FerrocyteError, FerrocyteWarning, InvalidDataError
+from ferrocyte._errors import FerrocyteError, InvalidDataError, warn_user
 from ferrocyte._options import check_count, check_number, no_effect
 from ferrocyte.estimators._base import BaseEstimator
 from ferrocyte.estimators._chosen import Chosen, cells_in_both, from_cells, renamed, shared_clusters
@@ -278,11 +277,13 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
     ) -> None:
         """Store initial or terminal states: checks of one kind against the other, then all at once."""
         other = self._results.get(_KINDS[1 - _KINDS.index(kind)])
-        overlap = cells_in_both(chosen.states, other)
+        initial, terminal = (chosen.states, other) if kind == "initial_states" else (other, chosen.states)
+        overlap, pairs = cells_in_both(initial, terminal)
         if overlap and not allow_overlap:
+            shared = ", ".join(f"initial {a!r} with terminal {b!r}" for a, b in pairs)
             raise InvalidDataError(
-                f"Found `{overlap}` overlapping cells between initial and terminal states. Choose other "
-                "states, or pass `allow_overlap=True` if this is intended."
+                f"Found `{overlap}` overlapping cells between initial and terminal states: {shared}. Choose "
+                "other states, or pass `allow_overlap=True` if this is intended."
             )
         if other is not None:
             self._warn_of_shared_clusters(kind, chosen.states, other, params)
@@ -306,12 +307,10 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
         shared = shared_clusters(initial, terminal, ref)
         if shared:
             pairs = "; ".join(f"initial {a!r} and terminal {b!r} in {c!r}" for a, b, c in shared)
-            warnings.warn(
+            warn_user(
                 f"Initial and terminal states share a cluster: {pairs}. One of them may be wrong: look at "
                 "`.plot_macrostates(which='initial_and_terminal')`, or choose with `.set_initial_states()` "
-                "and `.set_terminal_states()`.",
-                FerrocyteWarning,
-                stacklevel=5,
+                "and `.set_terminal_states()`."
             )
 
     def _described(self) -> list[str]:

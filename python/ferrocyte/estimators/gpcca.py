@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, NotComputedError
+from ferrocyte._errors import InvalidOptionError, NotComputedError, warn_user
 from ferrocyte._options import check_count, check_option
 from ferrocyte.estimators._chosen import from_cells, from_macrostates
 from ferrocyte.estimators._gpcca_compare import ComparisonMembers
@@ -109,10 +109,9 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
             )
         if len(names) == 1 and not (method == "top_n" and coarse is not None):
             why = "There is one macrostate" if coarse is None else "Only one macrostate is selected"
-            _warn(
-                f"{why}, {names[0]!r}: every cell will end there with probability 1. Compute more macrostates "
-                "or choose with `.set_terminal_states()`.",
-                level=3,
+            warn_user(
+                f"{why}, {names[0]!r}: every cell will end there with probability 1. Compute more "
+                "macrostates or choose with `.set_terminal_states()`."
             )
         self._set_macrostates("terminal_states", names, n_cells, "top_n", None, params, allow_overlap)
         return self
@@ -367,7 +366,3 @@ def _plain_states(states: Any) -> Any:
     if isinstance(states, Mapping):
         return {str(k): v if isinstance(v, str) else np.asarray(v).tolist() for k, v in states.items()}
     return states if states is None or isinstance(states, str) else [str(s) for s in states]
-
-
-def _warn(message: str, level: int = 4) -> None:
-    warnings.warn(message, FerrocyteWarning, stacklevel=level)
