@@ -47,6 +47,12 @@ def across(T, graph, x):
     return _core.boundary_correctness(T, graph, source, ~source, x)
 
 
+def drivers(x):
+    sums = _core.ColumnCorrelations(X.shape[1], TIMES[:, None])
+    sums.add(x)
+    return sums.finish()
+
+
 def identity(n):
     return sp.identity(n, format="csr")
 
@@ -88,6 +94,10 @@ FEATURES = {
     "first_not_finite": lambda x, n=N: _core.first_not_finite(x, None, threads=1),
     "count_positive": lambda x, n=N: _core.count_positive(x, threads=1),
     "column_correlations": lambda x, n=N: _core.column_correlations(x, TIMES, threads=1),
+    "ColumnCorrelations": lambda x, n=N: drivers(x),
+    "permutation_test": lambda x, n=N: _core.permutation_test(
+        x, TIMES[:, None], n_perms=9, quantiles=(0.1, 0.9), seed=0
+    ),
     "map_to_schema": lambda x, n=N: _core.map_to_schema(
         x, np.array([1, -1, 0], dtype=np.int32), 2, threads=1
     ),

@@ -117,6 +117,7 @@ def test_the_runner_reads_pages():
     [
         ("kernels", "ferrocyte.kernels", {"utils"}),
         ("kernels_utils", "ferrocyte.kernels.utils", set()),
+        ("estimators", "ferrocyte.estimators", set()),
         ("models", "ferrocyte.models", set()),
         ("pl", "ferrocyte.pl", set()),
         ("datasets", "ferrocyte.datasets", {"TREES"}),
