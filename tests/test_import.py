@@ -74,6 +74,8 @@ def test_public_names():
         "PseudotimeKernel",
         "CytoTRACEKernel",
         "PrecomputedKernel",
+        "RealTimeKernel",
+        "ExperimentalTimeKernel",
         "utils",
     }
     assert set(fc.kernels.utils.__all__) == {
@@ -91,6 +93,8 @@ def test_public_names():
         "Deterministic",
         "Stochastic",
         "MonteCarlo",
+        "TransportMap",
+        "transport_map",
     }
     for module in (fc.kernels, fc.kernels.utils):
         for name in module.__all__:

@@ -49,8 +49,10 @@ class TransportMap:
     --------
     >>> import numpy as np, ferrocyte as fc
     >>> x = np.array([[0.0], [1.0]])
-    >>> tmap = fc.kernels.utils.transport_map(x, x, epsilon=0.1, scale_cost=1.0, lambda1=np.inf,
-    lambda2=np.inf) >>> np.asarray(tmap).round(3)
+    >>> tmap = fc.kernels.utils.transport_map(
+    ...     x, x, epsilon=0.1, scale_cost=1.0, lambda1=np.inf, lambda2=np.inf
+    ... )
+    >>> np.asarray(tmap).round(3)
     array([[0.5, 0. ],
            [0. , 0.5]])
     """
