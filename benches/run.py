@@ -130,11 +130,11 @@ class Bench:
             except WorkerFailedError as error:
                 if not spec["peer_may_fail"]:
                     raise
-                row["checked"] += f"; CellRank fails: {str(error).splitlines()[-1]}"
+                row["checked"] = f"{row.get('checked', '')}; CellRank fails: {str(error).splitlines()[-1]}"
                 return row
             except WorkerStoppedError:
                 limit = spec["peer_seconds"]
-                row["checked"] += f"; CellRank was stopped after {limit} s"
+                row["checked"] = f"{row.get('checked', '')}; CellRank was stopped after {limit} s"
                 row["ratio"] = limit / min(row["ours"]["run"])
                 if data in judged and "ratio" in spec:
                     row["required_ratio"] = spec["ratio"]

@@ -8,7 +8,7 @@ Both sides read the same file and do the same, see `truth_worker.py`. Fates are 
 arrived, by `ferrocyte.datasets.fate_error`: mean absolute error of the probabilities, smallest and mean
 correlation of a fate with the truth, and the part of the cells with the same most probable fate. `given`:
 terminal cells are given; `found`: they are macrostates named after the fate. TSI is the terminal state
-identification of macrostates over numbers of states up to five more than there are fates. A file needs what
+identification over numbers of macrostates from 2 to three more than there are fates. A file needs what
 `simulate` gives: `obsm["true_fate"]` and `["X_low"]`, `uns["fate_names"]`, `obs` with `leaf`, `terminal`,
 `cell_type` and `pseudotime`; velocity is used, too, where there are layers `Ms` and `velocity` or
 `true_spliced` and `true_velocity`.
