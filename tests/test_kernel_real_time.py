@@ -192,6 +192,10 @@ def test_self_transitions_mix_similarity_in():
     )
     assert kernel.params["self_transitions"] == "['1']"
     assert_array_equal(dense(kernel), T)
+    kernel.compute_transition_matrix(
+        threshold=None, self_transitions=["1"], conn_weight=0.3, conn_kwargs={"n_neighbors": 15}
+    )
+    assert abs(dense(kernel) - T).max() > 0.01
 
 
 def test_every_pair_of_times_can_be_coupled():

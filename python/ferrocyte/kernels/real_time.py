@@ -240,8 +240,10 @@ class RealTimeKernel(ExperimentalTimeKernel):
             "conn_weight": None if conn_weight is None else float(conn_weight),
             **kwargs,
         }
+        conn_kwargs = dict(conn_kwargs or {})
         used = dict(self.couplings)
-        if self._is_computed_with(params) and _same(self._request.get("used"), used):
+        same = self._request.get("conn_kwargs", conn_kwargs) == conn_kwargs
+        if same and self._is_computed_with(params) and _same(self._request.get("used"), used):
             return self
         n_threads = threads(n_jobs)
         cells = self._cells()
@@ -264,7 +266,6 @@ class RealTimeKernel(ExperimentalTimeKernel):
             _warn_about_zeros(matrix, (source, target), names[rows])
             mixed = source in inner
             blocks.append((matrix, rows, cols, weight if mixed else 1.0, mixed))
-        conn_kwargs = dict(conn_kwargs or {})
         for source in inner:
             similar = similar_cells(adata, cells[source], source, conn_kwargs)
             blocks.append((similar, cells[source], cells[source], float(conn_weight or 0), True))
@@ -273,7 +274,11 @@ class RealTimeKernel(ExperimentalTimeKernel):
         stay = within_last(adata, mode, at_last, last, conn_kwargs)
         blocks.append((stay, at_last, at_last, 1.0, True))
         parts = _core.time_course_matrix(self.shape[0], blocks, threads=n_threads)
-        self._store(csr_from_parts(parts, self.shape), params, _request={**self._request, "used": used})
+        self._store(
+            csr_from_parts(parts, self.shape),
+            params,
+            _request={**self._request, "used": used, "conn_kwargs": conn_kwargs},
+        )
         return self
 
     def _cells(self) -> dict[Any, NDArray[np.int64]]:
