@@ -71,6 +71,8 @@ def _row(
         codes = assign_cells(found.chi, n_cells)
     except (InvalidDataError, InvalidOptionError):
         return {**row, "problem": f"has a state without {n_cells} cells of its own"}
+    if not whole.all():
+        row["problem"] = "has a state that is the most likely one of no cell"
     if ref is not None:
         table = composition(codes, n, ref)
         total = table.sum(axis=1)
