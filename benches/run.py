@@ -1,8 +1,9 @@
 """Runs the benches: ours against CellRank 2.0.7, in one run, answers first.
 
-    python benches/run.py                       # everything, some 30 minutes
+    python benches/run.py                       # everything, some hours
     python benches/run.py --cases velocity-correlation,cbc --data sim_3k
     python benches/run.py --parts imports,scaling
+    python benches/run.py --name estimators --parts cases --cases schur,fates-3-fast,fates-3-slow
 
 Each measurement is a fresh process, bound to as many processors as it has threads, with every thread pool set
 to that number. It makes the first call, then warm repeats, each on a new object so that nothing cached is
