@@ -12,20 +12,20 @@ import sys
 from collections.abc import Sequence
 
 from ferrocyte import _core
-from ferrocyte.cli import _fate_arguments
+from ferrocyte.cli import _cas_arguments, _fate_arguments
 from ferrocyte.cli._events import Events
 from ferrocyte.cli._exit import EXIT_CODES, explain
 
 __all__ = ["main"]
 
-COMMANDS = (_fate_arguments,)
+COMMANDS = (_fate_arguments, _cas_arguments)
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of all commands."""
     out = argparse.ArgumentParser(
         prog="ferrocyte",
-        description="Fate mapping of single cells, from file to file.",
+        description="Fate mapping and annotation of single cells, from file to file.",
         epilog="exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()),
     )
     out.add_argument("--version", action="version", version=f"ferrocyte {_core.__version__}")
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why; a caller of `main` gets the code
         return int(stop.code or 0)
-    events = Events(args.command, json_lines=args.json_log, stream=sys.stderr)
+    command = " ".join(filter(None, (args.command, getattr(args, "verb", None))))
+    events = Events(command, json_lines=args.json_log, stream=sys.stderr)
     try:
         with events.warnings_shown():
             return int(args.run(args, events))

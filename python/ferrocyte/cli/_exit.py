@@ -14,9 +14,10 @@ from ferrocyte._errors import (
 )
 from ferrocyte.cli._events import Events
 
-__all__ = ["EXIT_CODES", "OK", "USAGE", "UsageError", "explain"]
+__all__ = ["EXIT_CODES", "INCOMPLETE", "OK", "USAGE", "UsageError", "explain"]
 
-OK, FAILED, USAGE, DATA, UNSOLVED, FILES, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, FAILED, USAGE, DATA, UNSOLVED, FILES = 0, 1, 2, 3, 4, 5
+SERVICE, INCOMPLETE, INTERRUPTED = 6, 7, 130
 EXIT_CODES = {
     OK: "done",
     FAILED: "failed in a way that is a defect of ferrocyte",
@@ -24,6 +25,8 @@ EXIT_CODES = {
     DATA: "the data can not be used",
     UNSOLVED: "a method did not converge",
     FILES: "a file can not be read or written",
+    SERVICE: "the service refused, failed or could not be reached",
+    INCOMPLETE: "some cells have no answer",
     INTERRUPTED: "interrupted",
 }
 
@@ -36,6 +39,12 @@ def code_of(err: BaseException) -> int:
     """The exit code that stands for an error."""
     if isinstance(err, KeyboardInterrupt):
         return INTERRUPTED
+    # By name: who does not annotate does not load the client.
+    family = [base.__name__ for base in type(err).__mro__]
+    if "AnnotationIncompleteError" in family:
+        return INCOMPLETE
+    if "CASError" in family:
+        return SERVICE
     if isinstance(err, FileFormatError | OSError):
         return FILES
     if isinstance(err, UsageError | InvalidOptionError | InvalidTypeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ferrocyte._errors import FileFormatError, MissingDataError
 from ferrocyte._settings import threads
 from ferrocyte.cli._exit import UsageError
 
-__all__ = ["STEPS", "check_output", "digest", "fingerprint", "read", "write"]
+__all__ = ["STEPS", "check_output", "check_place", "digest", "fingerprint", "read", "write", "write_whole"]
 
 # uns: fingerprint of every finished step
 STEPS = "ferrocyte_steps"
@@ -35,6 +36,11 @@ def check_output(path: Path, *, overwrite: bool, source: Path) -> None:
     """
     if path.suffix != ".h5ad":
         raise UsageError(f"Expected --out to end with .h5ad, found {str(path)!r}.")
+    check_place(path, overwrite=overwrite, source=source)
+
+
+def check_place(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """As :func:`check_output`, for files of any kind."""
     if path.exists() and not overwrite and not _same_file(path, source):
         raise UsageError(f"{str(path)!r} exists. Add --overwrite to replace it, or name another file.")
     if path.exists() and _same_file(path, source) and not overwrite:
@@ -46,8 +52,8 @@ def check_output(path: Path, *, overwrite: bool, source: Path) -> None:
         raise PermissionError(f"Unable to write to the folder {str(folder)!r}.")
 
 
-def _same_file(a: Path, b: Path) -> bool:
-    return a.exists() and b.exists() and os.path.samefile(a, b)
+def _same_file(a: Path, b: Path | None) -> bool:
+    return b is not None and a.exists() and b.exists() and os.path.samefile(a, b)
 
 
 def read(path: Path, *, backed: bool = False) -> AnnData:
@@ -71,10 +77,15 @@ def read(path: Path, *, backed: bool = False) -> AnnData:
 
 
 def write(adata: AnnData, path: Path) -> None:
-    """Write annotated data beside `path`, then put it in its place: a reader never sees half a file."""
+    """Write annotated data, whole or not at all."""
+    write_whole(path, adata.write_h5ad)
+
+
+def write_whole(path: Path, writer: Callable[[Path], object]) -> None:
+    """Let `writer` write beside `path`, then put it in its place: a reader never sees half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        adata.write_h5ad(temporary)
+        writer(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
