@@ -304,8 +304,8 @@ with {versions}.
 | --- | --- | --- |
 {table}
 
-`lineage.npz`, `estimators_*.npz` and `gpcca.npz` come from the scripts `freeze_lineage.py`, `freeze_estimators.py`
-and `freeze_gpcca.py` next to it, which say what is in them.
+`lineage.npz`, `estimators_*.npz` and `gpcca.npz` come from the scripts `freeze_lineage.py`,
+`freeze_estimators.py` and `freeze_gpcca.py` next to it, which say what is in them.
 
 Keys read like paths; `.../T` is a transition matrix, `.../logits` the unscaled similarities. Whole
 matrices are the values on the pattern of `obsp["connectivities"]` (rows in order, columns sorted, zero
