@@ -8,7 +8,7 @@ import anndata as ad
 import pandas as pd
 import pytest
 from cas_cells import cells
-from cas_server import TOKEN, Reset, Say
+from cas_server import TOKEN, Say
 from ferrocyte.cli import main
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def _check_parquet() -> None:
     """pandas writes it with pyarrow, which is not always there; better known before cells are sent."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise UsageError("Writing .parquet needs pyarrow: `pip install pyarrow`. Or write .csv.") from None
+    if find_spec("pyarrow") is None:
+        raise UsageError("Writing .parquet needs pyarrow: `pip install pyarrow`. Or write .csv.")
 
 
 # Verbs ------------------------------------------------------------------------------------------------
@@ -176,8 +175,13 @@ def _write(
                 _files.write_whole(path, _writer(results, path.suffix))
     failures = getattr(results, "failures", [])
     lost = [name for failure in failures for name in failure.cell_names]
-    details = {"out": [str(path) for path in args.out], "n_cells": len(results.data), "n_lost": len(lost)}
-    events.say("finished", f"finished: {len(results.data)} cells, {len(lost)} without an answer", **details)
+    events.say(
+        "finished",
+        f"finished: {len(results.data)} cells, {len(lost)} without an answer",
+        out=[str(path) for path in args.out],
+        n_cells=len(results.data),
+        n_lost=len(lost),
+    )
     return INCOMPLETE if lost else OK
 
 
