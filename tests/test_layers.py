@@ -15,7 +15,7 @@ LINEAGE = [f"_lineage_{part}" for part in ("anndata", "index", "labels", "numpy"
 # Rooms from left to right; imports point left only, or stay in the room.
 ORDER = [
     ["_errors", "errors", "_keys", "_options", "_settings", "_progress", "_colors"],
-    ["_sparse", "_adata", "_core", "_container", "_results", "lineage", *LINEAGE],
+    ["_sparse", "_adata", "_core", "_container", "_results", "_results_table", "lineage", *LINEAGE],
     ["datasets"],
     ["kernels", "models"],
     ["estimators"],
@@ -76,7 +76,9 @@ def test_imports_point_left(path):
         if own is None or target is None or target == own:
             continue
         where = f"{path}:{line}: {own} imports {target}"
-        assert target != "cas", where
+        if target == "cas":
+            assert own == "cli", where
+            continue
         if own == "cas":
             assert target in {"_errors", "_settings", "_adata", "_core", "_progress"}, where
         elif target in ("pl", "io"):
