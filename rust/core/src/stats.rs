@@ -8,8 +8,13 @@ use crate::with_matrix;
 
 /// Rows per block when rows are looked at one by one.
 const SCAN: usize = 256;
-/// Rows whose sums are taken about a common shift.
+/// Rows whose sums are taken about a common shift: of dense matrices, and of sparse ones, whose columns have
+/// fewer values each.
 const CHUNK: usize = 256;
+const SPARSE_CHUNK: usize = 4 * CHUNK;
+/// Sums of a sparse column before those with targets: number of stored values, a value to count from, the sum
+/// of differences from it and of their squares.
+const HEAD: usize = 4;
 /// A matrix is cut into at most this many blocks, which bounds the memory for their partial sums.
 const MOST_BLOCKS: usize = 64;
 /// Columns worked on together, so that their sums stay in the cache.
@@ -174,17 +179,19 @@ pub(crate) fn moments<E: Element>(
     let mut total = Moments::new(m.n_cols(), n_targets);
     run.expect_steps(n);
     // Whole chunks, so that chunks do not depend on where blocks end.
-    let block = n.div_ceil(MOST_BLOCKS).next_multiple_of(CHUNK);
+    let dense = n == 0 || m.row_slices(0).0.is_none();
+    let step = if dense { CHUNK } else { SPARSE_CHUNK };
+    let block = n.div_ceil(MOST_BLOCKS).next_multiple_of(step);
     let mut parts = InOrder::new(|part: &mut Moments| total.merge(part));
     run.blocks(
         n,
         block,
-        || (Moments::default(), Chunk::new(m.n_cols(), n_targets)),
+        || (Moments::default(), Chunk::new(m.n_cols(), n_targets, dense)),
         |(sum, chunk), rows| {
             sum.n = 0.0;
-            for start in rows.clone().step_by(CHUNK) {
+            for start in rows.clone().step_by(step) {
                 run.tick(0)?;
-                let rows = start..(start + CHUNK).min(rows.end);
+                let rows = start..(start + step).min(rows.end);
                 chunk.sums(m, &targets[rows.start * n_targets..rows.end * n_targets], rows);
                 sum.merge(&chunk.out);
             }
@@ -203,28 +210,27 @@ struct Chunk {
     /// Targets less their mean over the chunk, and what is left of their sum by round-off.
     y: Vec<f64>,
     y_sum: Vec<f64>,
-    /// Per column: a value of it to count from, and the sum of differences from it.
+    /// Dense only. Per column: a value of it to count from, and the sum of differences from it.
     shift: Vec<f64>,
     sum: Vec<f64>,
-    /// Sparse only. Per column: number of stored values, and the sum of `y` over them.
-    stored: Vec<f64>,
-    stored_y: Vec<f64>,
+    /// Sparse only. Column after column, so that a value touches one place: `HEAD` sums, then per target
+    /// the products with the differences, then per target its sum over the stored values.
+    columns: Vec<f64>,
     entries: Vec<(i32, f64)>,
 }
 
 impl Chunk {
-    fn new(n_cols: usize, n_targets: usize) -> Self {
-        let columns = || vec![0.0; n_cols];
+    fn new(n_cols: usize, n_targets: usize, dense: bool) -> Self {
+        let (for_dense, for_sparse) = if dense { (n_cols, 0) } else { (0, n_cols) };
         Self {
             n_cols,
             n_targets,
             out: Moments::new(n_cols, n_targets),
             y: Vec::new(),
             y_sum: vec![0.0; n_targets],
-            shift: columns(),
-            sum: columns(),
-            stored: columns(),
-            stored_y: vec![0.0; n_cols * n_targets],
+            shift: vec![0.0; for_dense],
+            sum: vec![0.0; for_dense],
+            columns: vec![0.0; for_sparse * (HEAD + 2 * n_targets)],
             entries: Vec::new(),
         }
     }
@@ -300,58 +306,75 @@ impl Chunk {
 
     /// As [`Chunk::dense`] over the stored values; the others, all zero, are then added as a group.
     fn sparse<E: Element>(&mut self, m: &Matrix<'_, E>, rows: std::ops::Range<usize>) {
-        let k = self.n_targets;
-        self.stored.fill(0.0);
-        self.stored_y.fill(0.0);
-        for (at, i) in rows.enumerate() {
-            let (cols, values) = m.row_slices(i);
-            let cols = cols.unwrap_or_default();
-            if increasing(cols) {
-                cols.iter().zip(values).for_each(|(&j, &x)| self.add(j as usize, x.into(), at));
-            } else {
-                let mut entries = std::mem::take(&mut self.entries);
-                add_repeats(cols, values, &mut entries);
-                entries.iter().for_each(|&(j, x)| self.add(j as usize, x, at));
-                self.entries = entries;
-            }
+        self.columns.fill(0.0);
+        // With their number known, the sums with few targets are made in registers.
+        match self.n_targets {
+            1 => self.stored::<E, 1>(m, rows),
+            2 => self.stored::<E, 2>(m, rows),
+            3 => self.stored::<E, 3>(m, rows),
+            4 => self.stored::<E, 4>(m, rows),
+            _ => self.stored::<E, 0>(m, rows),
         }
-        let n = self.out.n;
-        for j in 0..self.n_cols {
-            let stored = self.stored[j];
+        let (k, n) = (self.n_targets, self.out.n);
+        for (j, column) in self.columns.chunks_exact(HEAD + 2 * k).enumerate() {
+            let (head, targets) = column.split_at(HEAD);
+            let &[stored, shift, sum, squares] = head else { return };
             if stored == 0.0 {
                 self.out.mean[j] = 0.0;
                 continue;
             }
-            let about_shift = self.sum[j] / stored;
-            let mean = self.shift[j] + about_shift;
-            let within = not_negative(self.out.m2[j] - self.sum[j] * about_shift);
+            let about_shift = sum / stored;
+            let mean = shift + about_shift;
+            let within = not_negative(squares - sum * about_shift);
             self.out.mean[j] = mean * (stored / n);
             self.out.m2[j] = within + mean * mean * (stored * (n - stored) / n);
+            let (with_y, stored_y) = targets.split_at(k);
             let products = self.out.products[j * k..(j + 1) * k].iter_mut();
-            let stored_y = &self.stored_y[j * k..(j + 1) * k];
-            for ((p, y), all) in products.zip(stored_y).zip(&self.y_sum) {
+            for (((p, with_y), y), all) in products.zip(with_y).zip(stored_y).zip(&self.y_sum) {
                 // The last bracket is exactly 0 for a column that is stored throughout.
-                *p += mean * (y - all * (stored / n)) - about_shift * y;
+                *p = with_y + mean * (y - all * (stored / n)) - about_shift * y;
             }
         }
     }
 
-    fn add(&mut self, j: usize, x: f64, at: usize) {
-        let k = self.n_targets;
-        if self.stored[j] == 0.0 {
-            self.shift[j] = x;
+    /// Sums over the stored values; for `K` targets, or any number if that is 0.
+    fn stored<E: Element, const K: usize>(&mut self, m: &Matrix<'_, E>, rows: std::ops::Range<usize>) {
+        let k = if K == 0 { self.n_targets } else { K };
+        let stride = HEAD + 2 * k;
+        for (at, i) in rows.enumerate() {
+            let y = &self.y[at * k..(at + 1) * k];
+            let (cols, values) = m.row_slices(i);
+            let cols = cols.unwrap_or_default();
+            if increasing(cols) {
+                for (&j, &x) in cols.iter().zip(values) {
+                    add::<K>(&mut self.columns[j as usize * stride..][..stride], x.into(), y);
+                }
+            } else {
+                add_repeats(cols, values, &mut self.entries);
+                for &(j, x) in &self.entries {
+                    add::<K>(&mut self.columns[j as usize * stride..][..stride], x, y);
+                }
+            }
         }
-        let d = x - self.shift[j];
-        self.stored[j] += 1.0;
-        self.sum[j] += d;
-        self.out.m2[j] += d * d;
-        let y = &self.y[at * k..(at + 1) * k];
-        let products = self.out.products[j * k..(j + 1) * k].iter_mut();
-        let stored_y = self.stored_y[j * k..(j + 1) * k].iter_mut();
-        for ((p, s), y) in products.zip(stored_y).zip(y) {
-            *p += d * y;
-            *s += y;
-        }
+    }
+}
+
+/// Adds a stored value to the sums of its column.
+#[inline(always)]
+fn add<const K: usize>(column: &mut [f64], x: f64, y: &[f64]) {
+    let k = if K == 0 { y.len() } else { K };
+    let (head, targets) = column.split_at_mut(HEAD);
+    if head[0] == 0.0 {
+        head[1] = x;
+    }
+    let d = x - head[1];
+    head[0] += 1.0;
+    head[2] += d;
+    head[3] += d * d;
+    let (with_y, stored_y) = targets.split_at_mut(k);
+    for t in 0..k {
+        with_y[t] += d * y[t];
+        stored_y[t] += y[t];
     }
 }
 
