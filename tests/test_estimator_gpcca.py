@@ -268,12 +268,12 @@ def test_cells_of_states():
 def test_names_of_states_that_share_a_cluster():
     from ferrocyte.estimators._states import Reference, name_states
 
-    ref = Reference(pd.DataFrame(np.eye(3)[[0, 0, 0, 1, 1, 2]], columns=["x", "y", "z"]), ["#ff0000"] * 3)
+    ref = Reference(["x", "y", "z"], ["#ff0000"] * 3, codes=np.array([0, 0, 0, 1, 1, 2]))
     names, colors = name_states(np.array([0, 2, 2, 1, 1, -1]), 3, ref)
     assert names == ["x_1", "y", "x_2"]
     assert len(set(colors)) == 3
     # a tie goes to the first category; a category that is called like a suffixed one does not collide
-    ref = Reference(pd.DataFrame(np.eye(2)[[0, 0, 1, 1]], columns=["x", "x_1"]), ["#ff0000"] * 2)
+    ref = Reference(["x", "x_1"], ["#ff0000"] * 2, shares=np.eye(2)[[0, 0, 1, 1]])
     assert (
         name_states(np.array([0, 1, 1, 0]), 2, ref)[0][0] != name_states(np.array([0, 1, 1, 0]), 2, ref)[0][1]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import anndata as ad
 import ferrocyte as fc
 import numpy as np
@@ -122,6 +124,20 @@ def test_a_view_becomes_actual_when_written_to():
     assert "macrostates_fwd" not in kernel.adata.obs
 
 
+def test_a_kernel_that_is_computed_anew():
+    adata = fc.datasets.dentate_gyrus()
+    kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    g = GPCCA(kernel).compute_schur(6)
+    kernel.compute_transition_matrix(density_normalize=False)
+    with pytest.warns(FerrocyteWarning, match="computed anew"):
+        g.compute_macrostates(3, n_cells=5)
+    fresh = GPCCA(kernel)
+    kernel.compute_transition_matrix(density_normalize=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fresh.compute_schur(6)
+
+
 def test_another_adata():
     g = full()
     other = AnnData(np.zeros((36, 1), dtype=np.float32))
@@ -196,6 +212,17 @@ def test_merged_fates_keep_their_names(tmp_path):
     h = GPCCA.from_adata(ad.read_h5ad(tmp_path / "x.h5ad"), "T_fwd")
     assert h.fate_probabilities.names.tolist() == g.fate_probabilities.names.tolist() == ["b", "a, c"]
     assert h.fate_probabilities.colors.tolist() == g.fate_probabilities.colors.tolist()
+
+
+def test_parameters_survive_h5ad(tmp_path):
+    g = full()
+    g.compute_macrostates((3, 4), n_cells=5, cluster_key={"obs": "clusters"})
+    g.set_terminal_states({"x": ["c13", "c14"], "y": [30]}).set_initial_states({"clusters": "a"})
+    g.compute_fate_probabilities(keys=["x", "y"])
+    g.to_adata().write_h5ad(tmp_path / "x.h5ad")
+    h = GPCCA.from_adata(ad.read_h5ad(tmp_path / "x.h5ad"), "T_fwd")
+    assert h.params == g.params
+    assert g.params["macrostates_fwd"]["n_states"] == [3, 4]
 
 
 def test_states_set_by_hand_come_back():

@@ -133,7 +133,7 @@ def write_estimator(
         "state": {
             name: _packed(value)
             for name, value in estimator.__dict__.items()
-            if name not in ("_kernel", "_results")
+            if name not in ("_kernel", "_results", "_matrix")
         },
     }
     write_container(fname, Container(ESTIMATOR, content, adatas))

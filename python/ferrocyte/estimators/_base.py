@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from ferrocyte import _keys
 from ferrocyte._adata import check_adata
-from ferrocyte._errors import NotComputedError
+from ferrocyte._errors import NotComputedError, warn_user
 from ferrocyte._results import STEPS, Results, step_of
 from ferrocyte.estimators._exchange import copied_attrs, kept_adata, kernel_to_adata
 from ferrocyte.kernels._algebra import Constant, KernelExpression
@@ -23,6 +23,9 @@ __all__ = ["BaseEstimator"]
 
 Attr: TypeAlias = Literal["X", "raw", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"]
 Keep: TypeAlias = Literal["all"] | Attr | Sequence[Attr] | Mapping[Attr, bool | str | Sequence[str]]
+
+# Attributes that belong to the kernel, not to what was computed from it.
+_OF_THE_KERNEL = ("_kernel", "_results", "_matrix")
 
 
 class BaseEstimator(ABC):
@@ -53,6 +56,9 @@ class BaseEstimator(ABC):
         self._kernel: KernelExpression = kernel
         self._results = Results(kernel)
 
+    # Of the kernel when it was last used; tells a kernel that was computed anew.
+    _matrix: Matrix | None = None
+
     # What it is ---------------------------------------------------------------------------------------
 
     @property
@@ -71,8 +77,18 @@ class BaseEstimator(ABC):
 
     @property
     def transition_matrix(self) -> Matrix:
-        """Row-stochastic matrix of shape `(n_cells, n_cells)`."""
-        return self._kernel._require_matrix()
+        """Row-stochastic matrix of shape `(n_cells, n_cells)`.
+
+        Warns when the kernel has another matrix than results were computed from.
+        """
+        matrix = self._kernel._require_matrix()
+        if self._matrix is not None and matrix is not self._matrix and self._results.values:
+            warn_user(
+                "The kernel has been computed anew. Results from before belong to its old matrix: make a new "
+                "estimator, or compute them again from the first step on."
+            )
+        self._matrix = matrix
+        return matrix
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -269,7 +285,7 @@ class BaseEstimator(ABC):
             Of the same class, with equal results.
         """
         out = type(self).__new__(type(self))
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_kernel", "_results")}
+        state = {k: v for k, v in self.__dict__.items() if k not in _OF_THE_KERNEL}
         out.__dict__.update(copylib.deepcopy(state))
         out._kernel = self._kernel.copy(deep=deep)
         out._results = Results(out._kernel)

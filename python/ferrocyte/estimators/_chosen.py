@@ -302,7 +302,7 @@ def shared_clusters(initial: pd.Series, terminal: pd.Series, ref: Reference) -> 
                 if row.any()
             ]
         )
-    return [(a, b, str(ref.weights.columns[i])) for a, i in found[0] for b, j in found[1] if i == j]
+    return [(a, b, ref.names[i]) for a, i in found[0] for b, j in found[1] if i == j]
 
 
 def renamed(chosen: Chosen, old_new: Any, what: str) -> Chosen:

@@ -92,10 +92,8 @@ class ComparisonMembers(MacrostateMembers):
         ref = reference(self.adata, cluster_key, weight_key)
         assert ref is not None  # there is a key
         for name in terminal_states:
-            if str(name) not in ref.weights.columns:
-                raise InvalidOptionError(
-                    f"Invalid terminal state {name!r}.{suggest(name, ref.weights.columns)}"
-                )
+            if str(name) not in ref.names:
+                raise InvalidOptionError(f"Invalid terminal state {name!r}.{suggest(name, ref.names)}")
         n_used = min(n_macrostates, self.shape[0])
         # One more, so that a complex pair at the end stays together.
         spectrum, _ = self._schur_for(max(n_used, 2), options)
@@ -109,7 +107,7 @@ class ComparisonMembers(MacrostateMembers):
                 number += spectrum.splits_pair(number)
                 chi = rotate(spectrum, number).chi
             codes = assign_cells(chi, n_cells)
-            return {str(ref.weights.columns[i]) for i in main_categories(codes, chi.shape[1], ref)}
+            return {ref.names[i] for i in main_categories(codes, chi.shape[1], ref)}
 
         found = table(n_macrostates, [str(s) for s in terminal_states], cluster_key, clusters_of)
         found.attrs["options"] = kwargs

@@ -42,14 +42,26 @@ class Reference(NamedTuple):
 
     Attributes
     ----------
-    weights : DataFrame, shape (n_cells, n_categories)
-        How much of each cell belongs to each category; columns are names.
-    colors : list of str
-        Hex colour of each category.
+    names, colors : list of str
+        Of the categories; hex colours.
+    codes : ndarray of int, shape (n_cells,), or None
+        Category of each cell, -1 for none.
+    shares : ndarray of float64, shape (n_cells, n_categories), or None
+        Or how much of each cell belongs to each.
     """
 
-    weights: pd.DataFrame
+    names: list[str]
     colors: list[str]
+    codes: NDArray[np.integer[Any]] | None = None
+    shares: NDArray[np.float64] | None = None
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """How much of each cell belongs to each category; a row per cell."""
+        if self.codes is None:
+            return pd.DataFrame(self.shares, columns=self.names)
+        one_hot = np.asarray(self.codes)[:, None] == np.arange(len(self.names))
+        return pd.DataFrame(one_hot.astype(np.float64), columns=self.names)
 
 
 def reference(adata: AnnData, cluster_key: ClusterKey, weight_key: str | None = None) -> Reference | None:
@@ -124,10 +136,7 @@ def _from_column(adata: AnnData, key: str) -> Reference:
     if not len(values.cat.categories):
         raise InvalidDataError(f"Expected `adata.obs[{key!r}]` to have categories, found none.")
     names = [str(c) for c in values.cat.categories]
-    one_hot = np.asarray(values.cat.codes)[:, None] == np.arange(len(names))
-    return Reference(
-        pd.DataFrame(one_hot.astype(np.float64), columns=names), category_colors(adata, key, len(names))
-    )
+    return Reference(names, category_colors(adata, key, len(names)), codes=np.asarray(values.cat.codes))
 
 
 def _from_proportions(adata: AnnData, key: str, weight_key: str | None) -> Reference:
@@ -158,7 +167,7 @@ def _from_proportions(adata: AnnData, key: str, weight_key: str | None) -> Refer
         weights = _adata.numeric_column(adata, weight_key, "weight of cells", "weight_key")
         values = values * weights[:, None]
     names = [str(c) for c in frame.columns]
-    return Reference(pd.DataFrame(values, columns=names), category_colors(adata, key, len(names)))
+    return Reference(names, category_colors(adata, key, len(names)), shares=values)
 
 
 def category_colors(adata: AnnData, key: str, n: int) -> list[str]:
@@ -267,7 +276,7 @@ def name_states(
     for category in won:
         times, i = won.count(category), seen.get(category, 0)
         seen[category] = i + 1
-        name, color = str(ref.weights.columns[category]), ref.colors[category]
+        name, color = ref.names[category], ref.colors[category]
         names.append(name if times == 1 else f"{name}_{i + 1}")
         colors.append(color if times == 1 else shades(color, times)[i])
     return _unique(names), colors
@@ -291,7 +300,13 @@ def _unique(names: list[str]) -> list[str]:
 
 def composition(codes: NDArray[np.integer[Any]], n_states: int, ref: Reference) -> NDArray[np.float64]:
     """Sum of the weights of each category over the cells of each state; shape (n_states, n_categories)."""
-    out = np.zeros((n_states, ref.weights.shape[1]))
-    inside = codes >= 0
-    np.add.at(out, codes[inside], ref.weights.to_numpy()[inside])
+    n = len(ref.names)
+    inside = np.flatnonzero(codes >= 0)
+    if ref.codes is not None:
+        inside = inside[ref.codes[inside] >= 0]
+        pairs = codes[inside].astype(np.int64) * n + ref.codes[inside]
+        return np.bincount(pairs, minlength=n_states * n).reshape(n_states, n).astype(np.float64)
+    out = np.zeros((n_states, n))
+    assert ref.shares is not None  # one of the two is there
+    np.add.at(out, codes[inside], ref.shares[inside])
     return out

@@ -34,6 +34,19 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
     ------
     NotComputedError
         If a kernel has no matrix yet; says ``Compute transition matrix first``.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time").compute_transition_matrix()
+    >>> g = fc.estimators.GPCCA(kernel).compute_schur(10)
+    >>> g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    GPCCA[kernel=PseudotimeKernel[n=200], initial_states=None, terminal_states=None]
+    >>> g.macrostates.cat.categories.tolist()
+    ['Astrocytes', 'Neuroblast', 'Granule immature']
+    >>> g.set_terminal_states(["Granule immature", "Astrocytes"], n_cells=10).terminal_states.count()
+    np.int64(20)
     """
 
     def predict_terminal_states(
