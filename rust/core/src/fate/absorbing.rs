@@ -78,6 +78,7 @@ impl Absorbing {
             stay.push(diagonal);
         }
         let (chain, sums) = Chain::new(indptr, cols, p, exit);
+        let chain = chain.threaded(run.threads() > 1);
         for (at, sum) in sums.iter().enumerate() {
             hits[at * k..(at + 1) * k].iter_mut().for_each(|h| *h /= sum);
             stay[at] /= sum;

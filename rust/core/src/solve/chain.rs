@@ -1,8 +1,12 @@
 //! The transient part of an absorbing chain, and the operator `A = I - P` of its linear systems.
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use crate::simd::dispatch;
+
+/// Rows that a thread takes at a time.
+const BLOCK: usize = 4096;
 
 /// One row per state, `W` systems side by side: one pass over the matrix serves them all.
 pub(crate) type Rows<const W: usize> = [[f64; W]];
@@ -19,6 +23,8 @@ pub(crate) struct Chain {
     cols: Vec<u32>,
     p: Vec<f64>,
     exit: Vec<f64>,
+    /// Whether rayon's threads share the rows; true only within the pool of a job.
+    threaded: bool,
 }
 
 impl Chain {
@@ -38,7 +44,17 @@ impl Chain {
             exit[i] /= sum;
             sums.push(sum);
         }
-        (Self { indptr, cols, p, exit }, sums)
+        (Self { indptr, cols, p, exit, threaded: false }, sums)
+    }
+
+    /// The same chain, its rows shared by the threads of the pool in which it is used.
+    pub(crate) fn threaded(self, threaded: bool) -> Self {
+        Self { threaded, ..self }
+    }
+
+    /// Whether its rows are shared by threads.
+    pub(crate) fn is_threaded(&self) -> bool {
+        self.threaded
     }
 
     /// Number of transient states.
@@ -67,12 +83,41 @@ impl Chain {
     /// Taking differences first makes the error of `r` relative to how much `x` varies locally, not to
     /// its size: that is what lets refinement reach full accuracy on slowly mixing chains.
     pub(crate) fn residual<const W: usize>(&self, b: &Rows<W>, x: &Rows<W>, r: &mut Rows<W>) {
-        dispatch(Residual { chain: self, b, x, r });
+        self.in_blocks(r, |first, r| dispatch(Residual { chain: self, first, b, x, r }));
+    }
+
+    /// `r = b - A (x + low)`, `low` being what `x` lost by rounding.
+    ///
+    /// On a chain that mixes slowly, `A` takes away all of `x` but the last few digits. With the digits
+    /// behind those, a residual says something about the error down to any size (Demmel et al., *ACM
+    /// TOMS* 32, 2006).
+    pub(crate) fn residual_exact<const W: usize>(
+        &self,
+        b: &Rows<W>,
+        x: &Rows<W>,
+        low: &Rows<W>,
+        r: &mut Rows<W>,
+    ) {
+        self.in_blocks(r, |first, r| dispatch(ResidualExact { chain: self, first, b, x, low, r }));
     }
 
     /// `y = A x`.
     pub(crate) fn apply<const W: usize>(&self, x: &Rows<W>, y: &mut Rows<W>) {
-        dispatch(Apply { chain: self, x, y });
+        self.in_blocks(y, |first, y| dispatch(Apply { chain: self, first, x, y }));
+    }
+
+    /// Calls `work` for blocks of rows with their first, on the threads of the job if it has several.
+    ///
+    /// Each row is computed on its own, so neither blocks nor threads change a bit.
+    fn in_blocks<const W: usize>(
+        &self,
+        rows: &mut Rows<W>,
+        work: impl Fn(usize, &mut Rows<W>) + Send + Sync,
+    ) {
+        if !self.threaded || rows.len() < 2 * BLOCK {
+            return work(0, rows);
+        }
+        rows.par_chunks_mut(BLOCK).enumerate().for_each(|(at, rows)| work(at * BLOCK, rows));
     }
 
     #[inline(always)]
@@ -95,6 +140,8 @@ impl Chain {
 
 struct Residual<'a, const W: usize> {
     chain: &'a Chain,
+    /// Of the rows that are computed, the others are only read.
+    first: usize,
     b: &'a Rows<W>,
     x: &'a Rows<W>,
     r: &'a mut Rows<W>,
@@ -104,8 +151,8 @@ impl<const W: usize> WithSimd for Residual<'_, W> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, (r, b)) in self.r.iter_mut().zip(self.b).enumerate() {
-            let flow = self.chain.flow(i, self.x);
+        for (at, (r, b)) in self.r.iter_mut().zip(&self.b[self.first..]).enumerate() {
+            let flow = self.chain.flow(self.first + at, self.x);
             for c in 0..W {
                 r[c] = b[c] - flow[c];
             }
@@ -113,8 +160,42 @@ impl<const W: usize> WithSimd for Residual<'_, W> {
     }
 }
 
+struct ResidualExact<'a, const W: usize> {
+    chain: &'a Chain,
+    /// Of the rows that are computed, the others are only read.
+    first: usize,
+    b: &'a Rows<W>,
+    x: &'a Rows<W>,
+    low: &'a Rows<W>,
+    r: &'a mut Rows<W>,
+}
+
+impl<const W: usize> WithSimd for ResidualExact<'_, W> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { chain, first, b, x, low, r } = self;
+        for (i, (r, b)) in (first..).zip(r.iter_mut().zip(&b[first..])) {
+            let (here, here_low) = (x[i], low[i]);
+            let mut flow = [0.0; W];
+            let (cols, p) = chain.row(i);
+            for (&j, &p) in cols.iter().zip(p) {
+                let (there, there_low) = (&x[j as usize], &low[j as usize]);
+                for c in 0..W {
+                    flow[c] += p * ((here[c] - there[c]) + (here_low[c] - there_low[c]));
+                }
+            }
+            for c in 0..W {
+                r[c] = (b[c] - chain.exit[i] * here[c]) - (flow[c] + chain.exit[i] * here_low[c]);
+            }
+        }
+    }
+}
+
 struct Apply<'a, const W: usize> {
     chain: &'a Chain,
+    /// Of the rows that are computed, the others are only read.
+    first: usize,
     x: &'a Rows<W>,
     y: &'a mut Rows<W>,
 }
@@ -123,8 +204,8 @@ impl<const W: usize> WithSimd for Apply<'_, W> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, y) in self.y.iter_mut().enumerate() {
-            *y = self.chain.flow(i, self.x);
+        for (at, y) in self.y.iter_mut().enumerate() {
+            *y = self.chain.flow(self.first + at, self.x);
         }
     }
 }

@@ -92,7 +92,7 @@ impl Projected {
 ///
 /// # Errors
 /// [`crate::Error::Cancelled`].
-#[expect(clippy::too_many_arguments, reason = "the two solvers share this signature")]
+#[expect(clippy::too_many_arguments, reason = "all of them belong to the cycle")]
 pub(crate) fn cycle<const W: usize>(
     chain: &Chain,
     preconditioner: &Preconditioner,
@@ -140,8 +140,8 @@ pub(crate) fn cycle<const W: usize>(
         for c in 0..W {
             if !systems[c].finished {
                 systems[c].push(h.iter().map(|h| h[c]).collect(), below[c]);
-                systems[c].finished =
-                    systems[c].residual() <= goal[c] || below[c] == 0.0 || systems[c].steps >= limits[c];
+                let residual = systems[c].residual();
+                systems[c].finished = residual <= goal[c] || below[c] == 0.0 || systems[c].steps >= limits[c];
             }
         }
     }

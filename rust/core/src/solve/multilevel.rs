@@ -7,6 +7,7 @@
 
 use super::chain::{Chain, Rows};
 use super::ilu::Ilu;
+use super::vectors::add;
 use crate::error::Result;
 use crate::run::Run;
 
@@ -16,9 +17,15 @@ const COARSEST: usize = 256;
 const LUMP: u32 = 8;
 /// Steps that even out the weights within a lump.
 const STEPS: usize = 8;
+/// Share of the transitions that a level may have for the next to be visited twice.
+const SMALL: f64 = 0.45;
 const NONE: u32 = u32::MAX;
 
-/// One V-cycle with an incomplete elimination before and after each coarse correction.
+/// A W-cycle with an incomplete elimination after each coarse correction.
+///
+/// The elimination is so strong that a second one, before the correction, would cost more than it saves.
+/// Lumps are coarse: without visiting levels twice, each level would be solved worse than the one above,
+/// and the number of iterations would grow with the size of the chain.
 #[derive(Debug)]
 pub(crate) struct Multilevel {
     /// From fine to coarse.
@@ -36,6 +43,8 @@ struct Level {
     outflow: Vec<f64>,
     /// The lumped chain.
     coarse: Chain,
+    /// How often it is visited in a cycle: twice if it is small enough.
+    visits: usize,
 }
 
 #[derive(Debug)]
@@ -46,9 +55,12 @@ enum Bottom {
 }
 
 impl Multilevel {
+    /// Around `first`, the incomplete elimination of `chain` itself.
+    ///
     /// # Errors
     /// [`crate::Error::Cancelled`].
-    pub(crate) fn new(chain: &Chain, run: &Run) -> Result<Self> {
+    pub(crate) fn new(chain: &Chain, first: Ilu, run: &Run) -> Result<Self> {
+        let mut first = Some(first);
         let mut levels: Vec<Level> = Vec::new();
         loop {
             run.tick(0)?;
@@ -57,7 +69,10 @@ impl Multilevel {
                 let bottom = Bottom::Exact(Elimination::new(fine));
                 return Ok(Self { levels, bottom });
             }
-            let smoother = Ilu::new(fine, run)?;
+            let smoother = match first.take() {
+                Some(first) => first,
+                None => Ilu::new(fine, run)?,
+            };
             let (lump, n_lumps) = lump(fine);
             if n_lumps * 5 > fine.n() * 4 {
                 return Ok(Self { levels, bottom: Bottom::Smooth(smoother) });
@@ -66,7 +81,10 @@ impl Multilevel {
             let weights = occupancy(fine, start);
             run.tick(0)?;
             let (coarse, outflow) = lumped(fine, &lump, &weights, n_lumps);
-            levels.push(Level { smoother, lump, weights, outflow, coarse });
+            let coarse = coarse.threaded(fine.is_threaded());
+            let small = (coarse.nnz() as f64) < SMALL * fine.nnz() as f64;
+            let visits = if small && coarse.n() > COARSEST { 2 } else { 1 };
+            levels.push(Level { smoother, lump, weights, outflow, coarse, visits });
         }
     }
 
@@ -84,32 +102,30 @@ impl Multilevel {
         };
         let right = x.to_vec();
         let mut r = vec![[0.0; W]; x.len()];
-        level.smoother.solve(x);
-        chain.residual(&right, x, &mut r);
         let mut coarse = vec![[0.0; W]; level.coarse.n()];
-        for ((r, &lump), weight) in r.iter().zip(&level.lump).zip(&level.weights) {
+        for ((right, &lump), weight) in right.iter().zip(&level.lump).zip(&level.weights) {
             let out = &mut coarse[lump as usize];
             for c in 0..W {
-                out[c] += weight * r[c];
+                out[c] += weight * right[c];
             }
         }
-        for (r, outflow) in coarse.iter_mut().zip(&level.outflow) {
-            r.iter_mut().for_each(|r| *r /= outflow);
+        for (right, outflow) in coarse.iter_mut().zip(&level.outflow) {
+            right.iter_mut().for_each(|r| *r /= outflow);
         }
+        let coarse_right = if level.visits > 1 { coarse.clone() } else { Vec::new() };
         self.descend(depth + 1, &level.coarse, &mut coarse);
+        for _ in 1..level.visits {
+            let mut rest = vec![[0.0; W]; coarse.len()];
+            level.coarse.residual(&coarse_right, &coarse, &mut rest);
+            self.descend(depth + 1, &level.coarse, &mut rest);
+            add([1.0; W], &rest, &mut coarse);
+        }
         for (x, &lump) in x.iter_mut().zip(&level.lump) {
-            let correction = &coarse[lump as usize];
-            for c in 0..W {
-                x[c] += correction[c];
-            }
+            *x = coarse[lump as usize];
         }
         chain.residual(&right, x, &mut r);
         level.smoother.solve(&mut r);
-        for (x, r) in x.iter_mut().zip(&r) {
-            for c in 0..W {
-                x[c] += r[c];
-            }
-        }
+        add([1.0; W], &r, x);
     }
 }
 

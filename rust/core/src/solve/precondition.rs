@@ -19,13 +19,21 @@ pub(crate) enum Preconditioner {
 }
 
 impl Preconditioner {
+    /// What `weaker` has computed is used again.
+    ///
     /// # Errors
-    /// [`crate::Error::Cancelled`]; [`crate::Error::Unsolved`] when complete factors are too large.
-    pub(crate) fn new(kind: Kind, chain: &Chain, run: &Run) -> Result<Self> {
+    /// [`crate::Error::Cancelled`]; [`crate::Error::TooLarge`] when complete factors are too large.
+    pub(crate) fn new(kind: Kind, chain: &Chain, weaker: Option<Self>, run: &Run) -> Result<Self> {
         Ok(match kind {
             Kind::Jacobi => Self::Jacobi,
             Kind::Ilu => Self::Ilu(Ilu::new(chain, run)?),
-            Kind::Multilevel => Self::Multilevel(Multilevel::new(chain, run)?),
+            Kind::Multilevel => {
+                let first = match weaker {
+                    Some(Self::Ilu(first)) => first,
+                    _ => Ilu::new(chain, run)?,
+                };
+                Self::Multilevel(Multilevel::new(chain, first, run)?)
+            }
             Kind::Direct => Self::Direct(Factors::new(chain)?),
         })
     }

@@ -13,10 +13,8 @@ use crate::run::Run;
 const WIDEST: usize = 8;
 /// Steps of GMRES before it starts anew from the true residual.
 const RESTART: usize = 40;
-/// A residual this small, relative to the solution, is the rounding of the solution itself.
-const ROUNDING: f64 = 8.0 * f64::EPSILON;
-/// How far a cycle goes once the residual is down to the rounding of the solution, see [`group`].
-const DEEP: f64 = 1e-11;
+/// No cycle reduces a residual by more, whatever its recurrence says.
+const DEEPEST: f64 = 1e-13;
 /// A method that could still be replaced by a stronger one must reduce errors this much in a cycle.
 const BRISK: f64 = 1e-6;
 /// Cycles in a row without progress after which a method is given up.
@@ -54,6 +52,21 @@ pub(crate) fn solve(
     if params.max_iterations == 0 {
         return Err(Error::parameter("max_iterations", "positive", 0));
     }
+    if run.threads() > 1 {
+        // Everything below then runs on threads of this pool and on no others.
+        return run.install(|| solve_here(chain, b, k, accuracy, params, run));
+    }
+    solve_here(chain, b, k, accuracy, params, run)
+}
+
+fn solve_here(
+    chain: &Chain,
+    b: &[f64],
+    k: usize,
+    accuracy: Accuracy,
+    params: &Params,
+    run: &Run,
+) -> Result<(Vec<f64>, Info)> {
     let n = chain.n();
     let mut x = vec![0.0; n * k];
     let untouched = State { iterations: 0, residual: 0.0, error: 0.0, acceptable: false, done: n == 0 };
@@ -61,11 +74,12 @@ pub(crate) fn solve(
     let mut failure = None;
     let ways = ways(params);
     let mut last = ways[0];
+    let mut weaker = None;
     for &(method, kind) in &ways {
         if states.iter().all(|s| s.done) {
             break;
         }
-        let preconditioner = match Preconditioner::new(kind, chain, run) {
+        let preconditioner = match Preconditioner::new(kind, chain, weaker.take(), run) {
             Err(error @ Error::TooLarge { .. }) => {
                 failure = Some(error);
                 continue;
@@ -74,7 +88,7 @@ pub(crate) fn solve(
         };
         last = (method, kind);
         let judge = match kind {
-            Kind::Jacobi => Some(Preconditioner::new(Kind::Ilu, chain, run)?),
+            Kind::Jacobi => Some(Preconditioner::new(Kind::Ilu, chain, None, run)?),
             _ => None,
         };
         let way = Way {
@@ -87,6 +101,7 @@ pub(crate) fn solve(
             params,
         };
         advance(&way, b, &mut x, &mut states, run)?;
+        weaker = Some(judge.unwrap_or(preconditioner));
     }
     let residual = states.iter().map(|s| s.residual).fold(0.0, f64::max);
     let iterations = states.iter().map(|s| s.iterations).max().unwrap_or(0);
@@ -107,7 +122,7 @@ fn ways(params: &Params) -> Vec<(Method, Kind)> {
     let mut ways = match (params.method, params.preconditioner) {
         (Method::Direct, _) | (_, Some(Kind::Direct)) => return vec![direct],
         (method, kind) => {
-            let first = kind.unwrap_or(Kind::Ilu);
+            let first = kind.unwrap_or(Kind::Multilevel);
             [Kind::Jacobi, Kind::Ilu, Kind::Multilevel]
                 .into_iter()
                 .filter(|&k| k >= first)
@@ -151,7 +166,8 @@ fn advance(way: &Way<'_>, b: &[f64], x: &mut [f64], states: &mut [State], run: &
     };
     let solved: Vec<_> = match groups.as_slice() {
         [only] => vec![one(only)?],
-        _ => run.install(|| groups.par_iter().map(one).collect())?,
+        _ if run.threads() > 1 => groups.par_iter().map(one).collect::<Result<_>>()?,
+        _ => groups.iter().map(one).collect::<Result<_>>()?,
     };
     for (columns, (values, new)) in groups.into_iter().zip(solved) {
         let width = new.len();
@@ -183,10 +199,10 @@ enum Work<const W: usize> {
 
 /// Cycle after cycle for up to `W` systems, until all are done or no longer make progress.
 ///
-/// The error is estimated as what the preconditioner makes of the residual. On a chain that mixes
-/// extremely slowly the residual ends as the rounding of `x`, which the preconditioner can not tell from
-/// a true imbalance between regions. Cycles then go as deep as they can, and their correction, which can,
-/// is the estimate.
+/// The solution is kept with the digits behind its last (`low`), so that its residual is not lost in its
+/// own rounding. The error is estimated as what the preconditioner makes of the residual, times by how
+/// much that was too little for the cycles so far; where that is not enough, the last correction must
+/// have been as small as the error wanted.
 fn group<const W: usize>(
     way: &Way<'_>,
     b: &[f64],
@@ -205,6 +221,7 @@ fn group<const W: usize>(
         x.copy_from_slice(&b);
         preconditioner.solve(chain, &mut x);
     }
+    let mut low = vec![[0.0; W]; n];
     let (mut r, mut e) = (vec![[0.0; W]; n], vec![[0.0; W]; n]);
     let mut before = x.clone();
     let mut work = match method {
@@ -215,24 +232,18 @@ fn group<const W: usize>(
     let b_norms = norms(&b);
     let mut smallest = [1.0; W];
     let mut raw = [0.0; W]; // error by the preconditioner alone
+    let mut moved = [[f64::INFINITY; W]; 2]; // the last correction
+    let mut reach = [DEEPEST; W]; // by how much a cycle is likely to reduce the residual
+    let mut claimed = [false; W]; // whether the last cycle believed to have reached its goal
     let mut stalled = [0; W];
     let mut steps = [0; W];
-    let mut corrections: Option<[[f64; W]; 2]> = None;
-    let mut deep = [false; W];
     let mut started = false;
     loop {
         run.tick(0)?;
-        chain.residual(&b, &x, &mut r);
+        chain.residual_exact(&b, &x, &low, &mut r);
         e.copy_from_slice(&r);
         judge.solve(chain, &mut e);
-        let (r_norms, x_norms, mut error) = (norms(&r), norms(&x), errors(&e, &x, accuracy));
-        if let Some(corrections) = corrections.take() {
-            for c in (0..W).filter(|&c| deep[c]) {
-                for (error, correction) in error.iter_mut().zip(&corrections) {
-                    error[c] = if accuracy.confirmed { correction[c] } else { error[c].min(correction[c]) };
-                }
-            }
-        }
+        let (r_norms, errors_now) = (norms(&r), errors(&e, &x, accuracy));
         let mut goal = [f64::INFINITY; W];
         for c in 0..W {
             let state = &mut states[c];
@@ -240,7 +251,7 @@ fn group<const W: usize>(
                 continue;
             }
             let residual = if b_norms[c] > 0.0 { r_norms[c] / b_norms[c] } else { r_norms[c] };
-            let [each, overall] = [error[0][c], error[1][c] / smallest[c]];
+            let [each, overall] = errors_now.map(|e| e[c]);
             if started && (each.is_nan() || each > 4.0 * raw[c]) {
                 // Worse than before, or not a number: back to the better answer.
                 x.iter_mut().zip(&before).for_each(|(x, before)| x[c] = before[c]);
@@ -251,28 +262,31 @@ fn group<const W: usize>(
             let progress = !started || each < 0.5 * raw[c] || residual < 0.5 * state.residual;
             stalled[c] = if progress { 0 } else { stalled[c] + 1 };
             let brisk = !started || way.last || each < BRISK * raw[c] || residual < BRISK * state.residual;
+            if claimed[c] {
+                let reduced = residual / state.residual;
+                reach[c] = if reduced > 10.0 * reach[c] { (0.1 * reduced).min(0.1) } else { reach[c] };
+            }
             raw[c] = each;
             let error = each / smallest[c];
-            let rounding = r_norms[c] <= ROUNDING * x_norms[c];
-            let small = residual <= params.tol || rounding;
             (state.residual, state.error) = (residual, error);
-            state.acceptable = small && overall <= accuracy.accepted && (!accuracy.confirmed || deep[c]);
+            let confirmed = |wanted: f64, moved: f64| !accuracy.confirmed || moved <= wanted;
+            let small = residual <= params.tol;
+            state.acceptable = small
+                && overall / smallest[c] <= accuracy.accepted
+                && confirmed(accuracy.accepted, moved[1][c]);
+            if small && error <= accuracy.wanted && confirmed(accuracy.wanted, moved[0][c]) {
+                state.done = true;
+                continue;
+            }
             if steps[c] >= params.max_iterations || !brisk {
                 stalled[c] = PATIENCE;
             }
-            let confirmed = !accuracy.confirmed || deep[c] || method == Method::Direct;
-            let good = small && error <= accuracy.wanted;
-            if good && confirmed {
-                state.done = true;
-            } else if stalled[c] >= PATIENCE {
+            if stalled[c] >= PATIENCE {
                 state.done = state.acceptable;
-            }
-            if state.done || stalled[c] >= PATIENCE {
                 continue;
             }
             let wanted = (0.5 * params.tol / residual).min(0.3 * accuracy.wanted / error);
-            deep[c] = rounding || good;
-            goal[c] = r_norms[c] * if deep[c] { DEEP } else { wanted.clamp(1e-13, 0.1) };
+            goal[c] = r_norms[c] * wanted.clamp(reach[c], 0.1);
         }
         if goal.iter().all(|g| g.is_infinite()) {
             break;
@@ -284,7 +298,7 @@ fn group<const W: usize>(
             let left = params.max_iterations.saturating_sub(steps[c]).max(1);
             match method {
                 Method::Bicgstab if way.last => left,
-                Method::Gmres if !deep[c] => left.min(RESTART),
+                Method::Gmres => left.min(RESTART),
                 _ => left.min(2 * RESTART),
             }
         });
@@ -295,21 +309,32 @@ fn group<const W: usize>(
             }
             Work::Direct => Cycle { steps: [1; W] }, // `e` is the correction
         };
-        let moved = errors(&e, &x, accuracy);
-        corrections = Some(moved);
+        moved = errors(&e, &x, accuracy);
         for c in 0..W {
             if goal[c].is_finite() {
-                deep[c] &= cycle.steps[c] < limits[c] || method == Method::Bicgstab;
                 steps[c] += cycle.steps[c];
+                claimed[c] = cycle.steps[c] < limits[c];
                 states[c].iterations += cycle.steps[c];
                 // By how much the preconditioner underestimated what the cycle then corrected.
-                let seen = if deep[c] || moved[0][c] == 0.0 { 1.0 } else { raw[c] / moved[0][c] };
+                let seen = if moved[0][c] == 0.0 { 1.0 } else { raw[c] / moved[0][c] };
                 smallest[c] = seen.min(smallest[c]).max(f64::EPSILON);
-                x.iter_mut().zip(&e).for_each(|(x, e)| x[c] += e[c]);
+                x.iter_mut()
+                    .zip(&mut low)
+                    .zip(&e)
+                    .for_each(|((x, low), e)| advance_by(&mut x[c], &mut low[c], e[c]));
             }
         }
     }
     Ok((x.into_flattened(), states.to_vec()))
+}
+
+/// `x + low += e`, with what `x` can not hold left in `low`.
+fn advance_by(x: &mut f64, low: &mut f64, e: f64) {
+    let e = *low + e;
+    let sum = *x + e;
+    let seen = sum - *x;
+    *low = (*x - (sum - seen)) + (e - seen);
+    *x = sum;
 }
 
 /// Largest error of each column, by the two measures of [`Accuracy`].
