@@ -6,6 +6,7 @@ copy: float32 or float64, dense in C order or CSR. Anything else is copied once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,7 @@ from ferrocyte._sparse import SHOWN, canonical_csr, check_csr, is_sparse, name_c
 
 __all__ = [
     "as_features",
+    "cells_mask",
     "check_adata",
     "clusters_mask",
     "column",
@@ -419,6 +421,58 @@ def clusters_mask(adata: AnnData, key: str, clusters: Any, name: str) -> NDArray
             f"No cell has `{name}` {wanted!r} in `adata.obs[{key!r}]`. Choose another cluster."
         )
     return mask
+
+
+def cells_mask(adata: AnnData, cells: Any, name: str) -> NDArray[np.bool_]:
+    """Some cells: those of clusters, of a mask, or by name.
+
+    Parameters
+    ----------
+    adata : AnnData
+    cells : dict, sequence or array
+        ``{obs_key: clusters}`` with one categorical column, a mask over cells, or names of cells.
+    name : str
+        What the parameter is called in messages.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_cells,)
+
+    Raises
+    ------
+    InvalidTypeError, InvalidDataError, InvalidOptionError, MissingDataError
+        If it is none of these, of another length, or names what is not there.
+    """
+    if isinstance(cells, Mapping):
+        if len(cells) != 1:
+            raise InvalidDataError(f"Expected `{name}` to have one key of `adata.obs`, found {len(cells)}.")
+        ((key, clusters),) = cells.items()
+        values = column(adata, key)
+        if not isinstance(values.dtype, pd.CategoricalDtype):
+            raise InvalidTypeError(
+                f"Expected `adata.obs[{key!r}]` to be categorical, found type `{values.dtype}`. "
+                f"Convert it with `adata.obs[{key!r}].astype('category')`."
+            )
+        return clusters_mask(adata, key, clusters, name)
+    given = np.atleast_1d(np.asarray(cells))
+    if given.ndim != 1 or given.dtype.kind not in "bOUT":
+        raise InvalidTypeError(
+            f"Expected `{name}` to be a dict, a mask or names of cells, found {given.ndim} dimensions of "
+            f"type `{given.dtype}`."
+        )
+    if given.dtype == bool:
+        if len(given) != adata.n_obs:
+            raise InvalidDataError(
+                f"Expected the mask `{name}` to have {adata.n_obs} entries, one per cell, found {len(given)}."
+            )
+        return given
+    unknown = [cell for cell in given if cell not in adata.obs_names]
+    if unknown:
+        raise MissingDataError(
+            f"Unable to find {len(unknown)} of {len(given)} `{name}` in `adata.obs_names`, first "
+            f"{unknown[0]!r}.{suggest(unknown[0], adata.obs_names)}"
+        )
+    return np.asarray(adata.obs_names.isin(given))
 
 
 def embedding(adata: AnnData, basis: str) -> NDArray[np.float64]:

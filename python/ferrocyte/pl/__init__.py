@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ferrocyte.pl.aggregate import aggregate_fate_probabilities, aggregated_frame
+from ferrocyte.pl.circle import circular_projection, simplex_frame
 from ferrocyte.pl.coarse import coarse_frame, plot_coarse_T
 from ferrocyte.pl.composition import composition_frame, plot_composition
 from ferrocyte.pl.drivers_correlation import drivers_correlation_frame, plot_lineage_drivers_correlation
@@ -9,6 +11,7 @@ from ferrocyte.pl.flow import compute_flow, plot_single_flow
 from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
 from ferrocyte.pl.model import plot_model, trend_frame
 from ferrocyte.pl.n_states import n_states_frame, plot_n_states
+from ferrocyte.pl.odds import log_odds, log_odds_frame
 from ferrocyte.pl.pie import pie_values, plot_pie
 from ferrocyte.pl.projection import plot_projection, vector_grid
 from ferrocyte.pl.random_walks import plot_random_walks, walks_frame
@@ -18,11 +21,16 @@ from ferrocyte.pl.states import merge_states, plot_states, states_frame
 from ferrocyte.pl.tsi import plot_tsi, tsi_frame
 
 __all__ = [
+    "aggregate_fate_probabilities",
+    "aggregated_frame",
+    "circular_projection",
     "coarse_frame",
     "composition_frame",
     "compute_flow",
     "drivers_correlation_frame",
     "drivers_frame",
+    "log_odds",
+    "log_odds_frame",
     "merge_states",
     "n_states_frame",
     "pie_values",
@@ -41,6 +49,7 @@ __all__ = [
     "plot_states",
     "plot_tsi",
     "schur_frame",
+    "simplex_frame",
     "spectrum_frame",
     "states_frame",
     "trend_frame",
