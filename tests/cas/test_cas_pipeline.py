@@ -21,7 +21,9 @@ from ferrocyte._errors import (
 )
 from ferrocyte.cas import CASClient, _rows
 from ferrocyte.cas._checkpoint import Journal
+from ferrocyte.cas._genes import map_genes
 from ferrocyte.cas._prepare import unique_names
+from ferrocyte.cas._symbols import human_symbols, id_of
 from ferrocyte.cas.errors import CASWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -238,6 +240,33 @@ def test_ids_and_names_swapped(client):
     with pytest.warns(CASWarning, match="genes were found by 'ensembl' instead of 'index'"):
         results = annotate(client, adata, feature_names_column_name="ensembl")
     assert right(results, adata, summary_answer, ids=list(adata.var["ensembl"]))
+
+
+# Of the symbols in the wheel, the ids that the small schema of the tests has.
+SYMBOLS = {"TSPAN6": "ENSG00000000003", "TNMD": "ENSG00000000005", "DPM1": "ENSG00000000419"}
+
+
+def test_symbols_alone():
+    """Looked up among the genes of the schema; what is found by its id is not found again by a symbol."""
+    schema = ["ENSG00000000419", "ENSG00000000003", "ENSG00000141510", "ENSG00000000005"]
+    names = ["TNMD", "no such gene", "TSPAN6", "ENSG00000141510", "TP53", "DPM1"]
+    var = pd.DataFrame({"n": range(6)}, index=names)
+    found = map_genes(var, schema, "index", "index")
+    assert list(found.targets) == [3, -1, 1, 2, -1, 0]
+    assert found.notices == ["3 of 5 genes without an Ensembl id were found by their symbol in 'index'."]
+    with pytest.raises(
+        InvalidDataError, match=r"4 are known by their symbols .*feature_names_column_name='index'"
+    ):
+        map_genes(var.drop(index="ENSG00000141510"), schema)
+    for symbol, gene in SYMBOLS.items():
+        assert id_of(symbol, schema) == gene
+    assert id_of("TP53", []) is None
+
+
+def test_a_symbol_of_several_genes_is_not_guessed():
+    symbol, genes = next((s, g) for s, g in human_symbols().items() if len(g) > 1)
+    assert id_of(symbol, genes) is None
+    assert id_of(symbol, genes[:1]) == genes[0]
 
 
 def test_no_gene_of_the_schema(client, server):

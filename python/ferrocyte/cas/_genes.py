@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidDataError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte.cas._symbols import id_of
 from ferrocyte.cas.errors import CASWarning
 
 __all__ = ["DROPPED", "EXCLUDED", "GeneMap", "map_genes", "var_column"]
@@ -77,9 +78,9 @@ def map_genes(
 ) -> GeneMap:
     """Find the genes of the data in the schema.
 
-    Ids that are equal are matched first; then ids that differ by an Ensembl version alone. Where genes have
-    no Ensembl id, ids are looked for in the column with names (users do swap the two), and the names among
-    ids. Several genes with one id add up.
+    Ids that are equal are matched first; then ids that differ by an Ensembl version alone. Genes without an
+    Ensembl id are looked for by the column with names: as ids, since users do swap the two, else as human
+    symbols. Several genes with one id add up.
 
     Parameters
     ----------
@@ -111,14 +112,22 @@ def map_genes(
     notices: list[str] = []
     targets = _match(ids, genes, f"`feature_ids_column_name={ids_column!r}`", notices)
     if names is not None:
-        # Genes named by something else than an Ensembl id, whose Ensembl id may be what was called a name.
+        # Genes named by something else than an Ensembl id: what was called their name may be the id, or a
+        # symbol whose id is known.
         unnamed = (targets < 0) & ~np.array([bool(_ENSEMBL.match(i)) for i in ids], dtype=bool)
         if unnamed.any():
-            found = _match(names, genes, f"`feature_names_column_name={names_column!r}`", notices)
-            use = unnamed & (found >= 0)
-            if use.any():
-                targets[use] = found[use]
-                notices.append(f"{use.sum()} genes were found by {names_column!r} instead of {ids_column!r}.")
+            found = _match(names[unnamed], genes, f"`feature_names_column_name={names_column!r}`", notices)
+            if (found >= 0).any():
+                n = int((found >= 0).sum())
+                notices.append(f"{n} genes were found by {names_column!r} instead of {ids_column!r}.")
+            else:
+                found = _by_symbol(names[unnamed], genes, set(targets[targets >= 0]))
+                n = int((found >= 0).sum())
+                notices.append(
+                    f"{n} of {int(unnamed.sum())} genes without an Ensembl id were found by their symbol in "
+                    f"{names_column!r}."
+                )
+            targets[unnamed] = found
     if excluded is not None and excluded.any():
         targets[excluded] = EXCLUDED
         notices.append(f"{int(excluded.sum())} features that are no genes are left out.")
@@ -132,6 +141,13 @@ def map_genes(
             "added up."
         )
     return GeneMap(targets, n_present, notices)
+
+
+def _by_symbol(symbols: pd.Index, genes: pd.Index, taken: set[int]) -> NDArray[np.int32]:
+    """Place of the gene that each symbol stands for, or -1; genes that are found already stay as they are."""
+    place = {gene: k for k, gene in enumerate(genes) if k not in taken}
+    ids = [id_of(symbol, place) for symbol in symbols]
+    return np.array([DROPPED if gene is None else place[gene] for gene in ids], dtype=np.int32)
 
 
 def _groups(kept: NDArray[np.int32]) -> int:
@@ -157,16 +173,27 @@ def _match(ids: pd.Index, genes: pd.Index, what: str, notices: list[str]) -> NDA
 def _none_found(var: pd.DataFrame, ids: pd.Index, genes: pd.Index, ids_column: str) -> str:
     """None of the genes is known: say what is there, and which column would do."""
     shown = ", ".join(repr(i) for i in ids[:3])
-    better = {}
+    better: dict[str, int] = {}
+    symbols: dict[str, int] = {}
     for column in ("index", *(c for c in var.columns if isinstance(c, str))):
         if column == ids_column or (column != "index" and not _is_text(var[column])):
             continue
         found = _match(var_column(var, column, "feature_ids_column_name"), genes, "", [])
         if (found >= 0).any():
             better[column] = int((found >= 0).sum())
+    for column in ("index", *(c for c in var.columns if isinstance(c, str) and _is_text(var[c]))):
+        found = _by_symbol(var_column(var, column, "feature_names_column_name"), genes, set())
+        if (found >= 0).any():
+            symbols[column] = int((found >= 0).sum())
     if better:
         column = max(better, key=lambda c: better[c])
         hint = f"{better[column]} are in {column!r}: pass `feature_ids_column_name={column!r}`."
+    elif symbols:
+        column = max(symbols, key=lambda c: symbols[c])
+        hint = (
+            f"{symbols[column]} are known by their symbols in {column!r}: pass "
+            f"`feature_names_column_name={column!r}` to have them looked up."
+        )
     else:
         hint = "No other column of `var` has any either. Is it the right species, and are these Ensembl ids?"
     return (

@@ -258,8 +258,8 @@ class CASClient(DeprecatedMethods):
         cas_model_name : str, optional
             One of `allowed_models_list`; None or ``"default"`` for the default model.
         feature_names_column_name : str, optional
-            Another column of `var` (or ``"index"``), where the Ensembl id is looked up of genes that
-            have none in the first.
+            Another column of `var` (or ``"index"``), for genes that have no Ensembl id in the first: it may
+            hold the id, or a human symbol, whose id is looked up.
         on_error : {"raise", "partial"}, default "raise"
             What to do if chunks fail for good: raise an error that carries the other answers, or return
             those with a warning, and what is missing in their attribute `failures`.
