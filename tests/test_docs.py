@@ -121,6 +121,9 @@ def test_the_runner_reads_pages():
         ("models", "ferrocyte.models", set()),
         ("pl", "ferrocyte.pl", set()),
         ("datasets", "ferrocyte.datasets", {"TREES"}),
+        ("cas", "ferrocyte.cas", {"constants", "errors", "models"}),
+        ("cas", "ferrocyte.cas.errors", set()),
+        ("cas", "ferrocyte.cas.models", set()),
     ],
 )
 def test_reference_lists_every_public_name(page, module, hidden):

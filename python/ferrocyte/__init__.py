@@ -9,13 +9,14 @@ from ferrocyte._core import __version__
 from ferrocyte._settings import CellRankConfig, settings
 
 if TYPE_CHECKING:
-    from ferrocyte import datasets, errors, estimators, kernels, models, pl
+    from ferrocyte import cas, datasets, errors, estimators, kernels, models, pl
     from ferrocyte.lineage import Lineage
 
 __all__ = [
     "CellRankConfig",
     "Lineage",
     "__version__",
+    "cas",
     "datasets",
     "errors",
     "estimators",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 # Loaded when first used: importing the package costs little more than importing anndata.
-_LAZY = ("datasets", "errors", "estimators", "kernels", "models", "pl")
+_LAZY = ("cas", "datasets", "errors", "estimators", "kernels", "models", "pl")
 _LAZY_CLASSES = {"Lineage": "lineage"}
 
 
