@@ -285,6 +285,97 @@ def test_threads_change_no_bit(options):
         assert all(a.tobytes() == b.tobytes() for a, b in zip(moments[:2], again[:2], strict=True))
 
 
+@pytest.mark.parametrize("options", SOLVERS)
+def test_a_long_fair_game(options):
+    """From i of 5000 the right end wins with probability i/5000, after some six million steps."""
+    n = 5000
+    i = np.arange(n + 1)
+    inner = i[1:-1]
+    T = sp.csr_matrix(
+        (
+            np.r_[1, 1, np.full(2 * len(inner), 0.5)],
+            (np.r_[0, n, inner, inner], np.r_[0, n, inner - 1, inner + 1]),
+        )
+    )
+    target = np.full(n + 1, -1)
+    target[[0, n]] = 0, 1
+    x, _ = _core.absorption_probabilities(T, target, **options)
+    assert_allclose(x[:, 1], i / n, atol=1e-11)
+    assert_allclose(x.sum(1), 1, atol=1e-11)
+    target[n] = 0
+    mean, _, _ = _core.absorption_times(T, target, **options)
+    assert_allclose(mean[:, 0], i * (n - i), rtol=1e-9)
+
+
+def test_times_of_rare_walks():
+    """Every walk from i to the left end takes as many steps to the left as in a game turned round, where
+    it is the rule: its length has the same distribution, although here it ends there once in 1e12."""
+    n = 80
+    target = np.full(n + 1, -1)
+    target[[0, n]] = 0, 1
+    rare = _core.absorption_times(walk(n, 0.6), target, variance=True)
+    usual = _core.absorption_times(walk(n, 0.4), target, variance=True)
+    x, _ = _core.absorption_probabilities(walk(n, 0.6), target)
+    inner = np.arange(1, 69)
+    assert 1e-14 < x[68, 0] < 2e-12
+    assert_allclose(rare[0][inner, 0], usual[0][inner, 0], rtol=1e-6)
+    assert_allclose(rare[1][inner, 0], usual[1][inner, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("drift", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("options", [{}, {"solver": "bicgstab"}])
+def test_targets_against_the_drift(drift, options):
+    """Targets where the chain hardly ever goes: they are reached after 1e9 steps and more, and yet found."""
+    n = 600
+    T = neighbors(n, 4, drift=drift)
+    order = np.argsort(np.random.default_rng(4).normal(size=(n, 2))[:, 0])  # the points of `neighbors`
+    target = np.full(n, -1)
+    target[order[:3]], target[order[3:6]], target[order[6:9]] = 0, 1, 2
+    x, _ = _core.absorption_probabilities(sp.csr_matrix(T), target, **options)
+    assert_allclose(x, exact(sp.csr_matrix(T), target), atol=1e-10)
+    assert_allclose(x.sum(1), 1, atol=1e-10)
+
+
+def test_one_way_through_blocks():
+    """Strong components one after the other: nothing ever returns to an earlier one."""
+    m, n_blocks = 150, 4
+    n = m * n_blocks
+    rng = np.random.default_rng(0)
+    T = np.zeros((n, n))
+    for b in range(n_blocks):
+        rows = slice(b * m, (b + 1) * m)
+        T[rows, rows] = neighbors(m, b)
+        if b + 1 < n_blocks:
+            from_, to = rng.choice(m, 5) + b * m, rng.choice(m, 5) + (b + 1) * m
+            T[from_, to] += 1e-3
+    T /= T.sum(1, keepdims=True)
+    shuffled = rng.permutation(n)
+    T = T[np.ix_(shuffled, shuffled)]
+    target = np.full(n, -1)
+    last = np.flatnonzero(shuffled >= n - m)
+    target[last[:4]], target[last[4:8]], target[np.flatnonzero(shuffled < 3)] = 0, 1, 2
+    x, _ = _core.absorption_probabilities(sp.csr_matrix(T), target)
+    assert_allclose(x, exact(sp.csr_matrix(T), target), atol=1e-11)
+    assert_array_equal(x[(shuffled >= m) & (target < 0), 2], 0)
+    labels, closed = _core.strong_components(sp.csr_matrix(T))
+    assert len(closed) == n_blocks
+    assert all(len(np.unique(labels[shuffled // m == b])) == 1 for b in range(n_blocks))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("solver", ["gmres", "bicgstab"])
+def test_threads_share_one_system_and_change_no_bit(k, solver):
+    n = 20_000
+    T, _ = slow(1e-3, n=n)
+    target = np.full(n, -1)
+    target[: 5 * k] = np.arange(5 * k) % k
+    one = _core.absorption_times(T, target, threads=1, solver=solver)
+    for threads in (2, 4):
+        more = _core.absorption_times(T, target, threads=threads, solver=solver)
+        assert one[0].tobytes() == more[0].tobytes()
+        assert one[2] == more[2]
+
+
 def test_states_without_a_way_are_named():
     T = chain([[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
     with pytest.raises(InvalidDataError, match=r"2 state\(s\) can not reach any target") as caught:

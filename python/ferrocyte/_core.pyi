@@ -423,7 +423,7 @@ def absorption_times(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, dict[str, Any]]:
     """Mean and variance of the steps to each target set, for walks that end there; shape (n, n_targets).
 
-    0 in the set; infinite and NaN in other sets and where the set is reached with probability below 1e-10.
+    0 in the set; infinite and NaN in other sets and where the set is reached with probability below 1e-14.
     """
 
 # Counts -----------------------------------------------------------------------------------------------

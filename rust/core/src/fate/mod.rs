@@ -54,7 +54,7 @@ pub fn absorption_probabilities(
     run: &Run,
 ) -> Result<Solution> {
     let problem = Absorbing::new(t, target, run)?;
-    let (transient, info) = probabilities(&problem, params, run)?;
+    let (transient, info) = probabilities(&problem, ACCURACY, params, run)?;
     let k = problem.k;
     let mut x = vec![0.0; target.len() * k];
     for (row, values) in problem.states.iter().zip(transient.chunks_exact(k)) {
@@ -69,23 +69,28 @@ pub fn absorption_probabilities(
     Ok(Solution { x, n_targets: k, info })
 }
 
-/// The same for the transient states only, in the order of `problem`.
-fn probabilities(problem: &Absorbing, params: &Params, run: &Run) -> Result<(Vec<f64>, Info)> {
+/// The same for the transient states only, in the order of `problem`, as accurate as `accuracy` says.
+fn probabilities(
+    problem: &Absorbing,
+    accuracy: Accuracy,
+    params: &Params,
+    run: &Run,
+) -> Result<(Vec<f64>, Info)> {
     let Absorbing { k, chain, hits, .. } = problem;
     let k = *k;
     if k == 1 {
         // Reached with certainty.
-        let info = solve::solve(chain, &[], 0, ACCURACY, params, run)?.1;
+        let info = solve::solve(chain, &[], 0, accuracy, params, run)?.1;
         return Ok((vec![1.0; hits.len()], info));
     }
-    let (mut x, mut info) = solve::solve(chain, hits, k, ACCURACY, params, run)?;
+    let (mut x, mut info) = solve::solve(chain, hits, k, accuracy, params, run)?;
     if unsound(&x, k) {
-        let strict = Accuracy { confirmed: true, ..ACCURACY };
+        let strict = Accuracy { confirmed: true, ..accuracy };
         (x, info) = solve::solve(chain, hits, k, strict, params, run)?;
     }
     if unsound(&x, k) {
         let direct = Params { method: solve::Method::Direct, ..*params };
-        (x, info) = solve::solve(chain, hits, k, ACCURACY, &direct, run)?;
+        (x, info) = solve::solve(chain, hits, k, accuracy, &direct, run)?;
     }
     if unsound(&x, k) {
         return Err(Error::Unsolved { residual: info.residual, systems: k, iterations: info.iterations });

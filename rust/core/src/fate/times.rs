@@ -7,13 +7,15 @@ use crate::error::Result;
 use crate::run::Run;
 use crate::solve::{self, Accuracy, Info, Params};
 
-/// A state that reaches a set with less than this probability is treated as one that never does: its
-/// probability is known to 1e-12, a quotient by it would mean nothing.
-const POSSIBLE: f64 = 1e-10;
-/// Errors in units of the value, down to values of a hundred-millionth of the largest one; put up with
-/// are errors in units of the largest value.
+/// A state that reaches a set with less than this probability is treated as one that never does.
+const POSSIBLE: f64 = 1e-14;
+/// Probabilities that are divided by: errors in units of the value, down to [`POSSIBLE`].
+const PROBABILITIES: Accuracy =
+    Accuracy { wanted: 1e-10, accepted: 5e-13, floor: POSSIBLE, relative: false, confirmed: true };
+/// Errors in units of the value, down to what stems from [`POSSIBLE`]; put up with are errors in units of
+/// the largest value.
 const ACCURACY: Accuracy =
-    Accuracy { wanted: 1e-10, accepted: 1e-12, floor: 1e-8, relative: true, confirmed: true };
+    Accuracy { wanted: 1e-10, accepted: 1e-12, floor: POSSIBLE, relative: true, confirmed: true };
 
 /// Absorption times, in steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +40,8 @@ pub struct Times {
 /// the second sum also over the states of the set, where `h = 1` and `m = 0` (Kemeny & Snell, *Finite
 /// Markov Chains*, theorems 3.3.5 and 3.3.8; the law of total variance puts the right-hand side in a form
 /// in which nothing cancels). States of a set have mean and variance 0 for it; for states of other sets
-/// and states that reach it with probability below 1e-10 the mean is infinite and the variance NaN.
+/// and states that reach it with probability below 1e-14 the mean is infinite and the variance NaN. Such
+/// walks are so rare that other values in double precision could not tell them from none.
 ///
 /// * `t`: transition matrix, `(n, n)`.
 /// * `target`: for each state the index of its target set, or `None`; length `n`.
@@ -54,7 +57,7 @@ pub fn absorption_times(
 ) -> Result<Times> {
     let problem = Absorbing::new(t, target, run)?;
     let (k, n) = (problem.k, problem.n());
-    let (h, mut info) = probabilities(&problem, params, run)?;
+    let (h, mut info) = probabilities(&problem, PROBABILITIES, params, run)?;
     let steps: Vec<f64> = (0..n * k).map(|at| h[at] * (1.0 + problem.stay[at / k])).collect();
     let (mut mean, report) = solve::solve(&problem.chain, &steps, k, ACCURACY, params, run)?;
     info = worse(info, report);
