@@ -154,9 +154,10 @@ impl Invariant {
 }
 
 /// Number of basis vectors between restarts: room for as many again as are wanted, so that those just
-/// below the wanted ones are kept and convergence depends on a wider gap.
+/// below the wanted ones are kept and convergence depends on a wider gap. Where that is too narrow a gap, the
+/// room grows, see [`Search::widen`]; more from the beginning costs more than the restarts it saves.
 fn subspace(n_components: usize) -> usize {
-    2 * n_components + 24
+    (2 * n_components + 6).max(n_components + 24)
 }
 
 /// The dominant invariant subspace of `op`; `first` is an eigenvector of eigenvalue 1 and norm 1 that is
@@ -269,7 +270,8 @@ impl Search<'_> {
         self.sort();
         let wanted = self.locked;
         let least = self.least_wanted();
-        let patience = self.restarts + 2 + self.restarts / 4;
+        // What was missed shows about as fast as what was found.
+        let patience = self.products + (2 * self.width).max(self.products / 2);
         self.fresh();
         loop {
             self.extend()?;
@@ -280,8 +282,8 @@ impl Search<'_> {
             }
             let hopeless = next.key + next.residual < least;
             if hopeless
-                || (next.key <= least && self.restarts >= patience)
-                || self.restarts >= self.params.max_restarts + patience
+                || (next.key <= least && self.products >= patience)
+                || self.restarts >= 2 * self.params.max_restarts
             {
                 return Ok(false);
             }
@@ -368,7 +370,7 @@ impl Search<'_> {
             converged += size;
         }
         self.locked += converged;
-        let mut keep = (self.params.n_components + (self.width - self.params.n_components) / 2)
+        let mut keep = (self.params.n_components + 2 * (self.width - self.params.n_components) / 5)
             .max(self.locked + 1 + (self.width - self.locked) / 4)
             .min(self.width.saturating_sub(2).max(self.locked))
             - from;
