@@ -87,6 +87,24 @@ def test_eigendecomposition():
     assert g.adata.uns["eigendecomposition_fwd"]["eigengap"] == g.eigendecomposition["eigengap"]
 
 
+def test_the_stationary_distribution_is_computed_once(monkeypatch):
+    from ferrocyte import _core
+
+    g = three().compute_schur(3).compute_macrostates(3, n_cells=5)
+    monkeypatch.setattr(_core, "stationary_distribution", lambda *a, **k: pytest.fail("computed again"))
+    g.compute_macrostates(2, n_cells=5).compute_macrostates(1, n_cells=5).compute_eigendecomposition(3)
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        g.compute_macrostates(3, n_cells=5, initial_distribution=np.arange(1.0, 37.0))
+
+
+def test_complex_eigenvectors():
+    g = GPCCA(lumped(CYCLE, SIZES)).compute_eigendecomposition(3)
+    found, T = g.eigendecomposition, g.transition_matrix
+    assert_allclose(T @ found["V_r"], found["V_r"] * found["D"], atol=1e-9)
+    assert_allclose(T.T @ found["V_l"], found["V_l"] * found["D"], atol=1e-9)
+    assert np.abs(found["D"].imag).max() > 0.1
+
+
 def test_all_eigenvalues_of_a_dense_matrix():
     g = GPCCA(lumped(THREE, SIZES).toarray()).compute_eigendecomposition(2)
     assert len(g.eigendecomposition["D"]) == 36

@@ -123,6 +123,8 @@ def write_estimator(
     InvalidTypeError
         If an attribute of a user's kernel has no place in a file.
     """
+    from ferrocyte.estimators._base import OF_THE_KERNEL
+
     kernel, adatas = _describe(estimator.kernel, write_adata)
     content = {
         "class": type(estimator).__name__,
@@ -131,9 +133,7 @@ def write_estimator(
         "results": {name: _packed(value) for name, value in estimator._results.values.items()},
         "params": estimator._results._params,
         "state": {
-            name: _packed(value)
-            for name, value in estimator.__dict__.items()
-            if name not in ("_kernel", "_results", "_matrix")
+            name: _packed(value) for name, value in estimator.__dict__.items() if name not in OF_THE_KERNEL
         },
     }
     write_container(fname, Container(ESTIMATOR, content, adatas))

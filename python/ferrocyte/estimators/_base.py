@@ -19,13 +19,13 @@ from ferrocyte.kernels._algebra import Constant, KernelExpression
 from ferrocyte.kernels._matrix import Matrix
 from ferrocyte.kernels.precomputed import PrecomputedKernel
 
-__all__ = ["BaseEstimator"]
+__all__ = ["OF_THE_KERNEL", "BaseEstimator"]
 
 Attr: TypeAlias = Literal["X", "raw", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"]
 Keep: TypeAlias = Literal["all"] | Attr | Sequence[Attr] | Mapping[Attr, bool | str | Sequence[str]]
 
 # Attributes that belong to the kernel, not to what was computed from it.
-_OF_THE_KERNEL = ("_kernel", "_results", "_matrix")
+OF_THE_KERNEL = ("_kernel", "_results", "_matrix", "_pi")
 
 
 class BaseEstimator(ABC):
@@ -285,7 +285,7 @@ class BaseEstimator(ABC):
             Of the same class, with equal results.
         """
         out = type(self).__new__(type(self))
-        state = {k: v for k, v in self.__dict__.items() if k not in _OF_THE_KERNEL}
+        state = {k: v for k, v in self.__dict__.items() if k not in OF_THE_KERNEL}
         out.__dict__.update(copylib.deepcopy(state))
         out._kernel = self._kernel.copy(deep=deep)
         out._results = Results(out._kernel)

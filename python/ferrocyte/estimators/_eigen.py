@@ -136,8 +136,7 @@ def schur(
 def eigendecomposition(
     matrix: Matrix, k: int, which: str, alpha: float, *, only_values: bool
 ) -> dict[str, Any]:
-    """Eigenvalues, their gap and, unless only values are wanted, vectors of both sides and the stationary
-    distribution."""
+    """Eigenvalues, their gap and, unless only values are wanted, vectors of both sides."""
     out: dict[str, Any] = {"params": {"which": which, "k": k, "alpha": alpha}}
     if is_sparse(matrix):
         right_values, right = _vectors(matrix, k, "right", which)
@@ -151,7 +150,7 @@ def eigendecomposition(
     values, left, right = values[order], left[:, order], right[:, order]
     out.update(D=values, eigengap=eigengap(values, alpha))
     if not only_values:
-        out.update(V_l=left, V_r=right, stationary_dist=stationary(matrix))
+        out.update(V_l=left, V_r=right)
     return out
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError, NotComputedError, suggest
 from ferrocyte._options import check_count
-from ferrocyte.estimators._eigen import stationary
 from ferrocyte.estimators._gpcca_macrostates import MacrostateMembers
 from ferrocyte.estimators._macrostates import rotate
 from ferrocyte.estimators._states import ClusterKey, assign_cells, main_categories, reference
@@ -102,7 +101,7 @@ class ComparisonMembers(MacrostateMembers):
             if number > n_used:
                 raise InvalidOptionError("more states than cells")
             if number == 1:
-                chi = stationary(self.transition_matrix)[:, None]
+                chi = self._stationary()[:, None]
             else:
                 number += spectrum.splits_pair(number)
                 chi = rotate(spectrum, number).chi

@@ -257,7 +257,7 @@ class MacrostateMembers(TermStatesEstimator):
             "weight_key": weight_key,
         }
         if wanted == 1:
-            return single_macrostate(self.transition_matrix, index, n_cells=n_cells, ref=ref), params, None
+            return single_macrostate(self._stationary(), index, n_cells=n_cells, ref=ref), params, None
         most = wanted if isinstance(wanted, int) else wanted[1]
         spectrum, new = self._schur_for(most, schur_options)
         number = wanted if isinstance(wanted, int) else _largest_min_chi(spectrum, *wanted)
@@ -267,13 +267,15 @@ class MacrostateMembers(TermStatesEstimator):
                 f"Computing {number + 1}."
             )
             number += 1
+        initial = self._initial_of(new)
         found = coarse_grained(
             self.transition_matrix,
             rotate(spectrum, number).chi,
             index,
             n_cells=n_cells,
             ref=ref,
-            initial=self._initial_of(new),
+            initial=initial,
+            pi=self._stationary(initial),
         )
         return found, params, new
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ferrocyte import _core
 from ferrocyte._settings import threads
-from ferrocyte.estimators._eigen import Schur, stationary
+from ferrocyte.estimators._eigen import Schur
 from ferrocyte.estimators._states import Reference, assign_cells, categorical, name_states, warn_of_small
 from ferrocyte.kernels._matrix import Matrix, as_csr
 from ferrocyte.lineage import Lineage
@@ -74,8 +74,12 @@ def coarse_grained(
     n_cells: int | None,
     ref: Reference | None,
     initial: NDArray[np.float64] | None,
+    pi: NDArray[np.float64],
 ) -> Macrostates:
-    """Name the macrostates with memberships `chi` and the chain between them."""
+    """Name the macrostates with memberships `chi`, and the chain between them.
+
+    `pi` is the stationary distribution over cells.
+    """
     n, n_states = chi.shape
     codes = assign_cells(chi, n_cells)
     names, colors = name_states(codes, n_states, ref)
@@ -87,15 +91,15 @@ def coarse_grained(
         Lineage(chi, names=names, colors=colors),
         pd.DataFrame(coarse_matrix(matrix, chi, initial), index=names, columns=names),
         pd.Series(chi.T @ start, index=names),
-        pd.Series(chi.T @ stationary(matrix, initial), index=names),
+        pd.Series(chi.T @ pi, index=names),
     )
 
 
 def single_macrostate(
-    matrix: Matrix, index: pd.Index, *, n_cells: int | None, ref: Reference | None
+    pi: NDArray[np.float64], index: pd.Index, *, n_cells: int | None, ref: Reference | None
 ) -> Macrostates:
     """All cells in one state; its membership is the stationary distribution."""
-    pi = stationary(matrix)[:, None]
+    pi = pi[:, None]
     codes = assign_cells(pi, n_cells)
     names, colors = name_states(codes, 1, ref)
     return Macrostates(

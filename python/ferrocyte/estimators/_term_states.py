@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ferrocyte._errors import FerrocyteError, InvalidDataError, warn_user
 from ferrocyte._options import check_count, check_number, no_effect
 from ferrocyte.estimators._base import BaseEstimator
 from ferrocyte.estimators._chosen import Chosen, cells_in_both, from_cells, renamed, shared_clusters
-from ferrocyte.estimators._eigen import check_which, eigendecomposition
+from ferrocyte.estimators._eigen import check_which, eigendecomposition, stationary
 from ferrocyte.estimators._fates import FateMembers
 from ferrocyte.estimators._plots import PlotMembers
 from ferrocyte.estimators._states import ClusterKey, reference
+from ferrocyte.kernels._matrix import Matrix
 from ferrocyte.lineage import Lineage
 
 __all__ = ["TermStatesEstimator"]
@@ -32,6 +35,8 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
     **kwargs
         To :class:`~ferrocyte.kernels.PrecomputedKernel`.
     """
+
+    _pi: tuple[Matrix, bytes | None, NDArray[np.float64]] | None = None
 
     @property
     def eigendecomposition(self) -> dict[str, Any] | None:
@@ -124,9 +129,18 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
             check_number(alpha, "alpha", low=0),
             only_values=bool(only_evals),
         )
+        if not only_evals:
+            found["stationary_dist"] = self._stationary().copy()
         params = {"k": k, "which": which, "alpha": alpha, "only_evals": bool(only_evals), "ncv": ncv}
         self._results.set(eigendecomposition=found, params=params)
         return self
+
+    def _stationary(self, initial: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The stationary distribution, see :func:`stationary`; kept for as long as the matrix is the same."""
+        matrix, key = self.transition_matrix, None if initial is None else initial.tobytes()
+        if self._pi is None or self._pi[0] is not matrix or self._pi[1] != key:
+            self._pi = (matrix, key, stationary(matrix, initial))
+        return self._pi[2]
 
     # States set by hand -------------------------------------------------------------------------------
 
