@@ -204,7 +204,7 @@ class FateMembers(DriverMembers):
         None
             Sets :attr:`absorption_times`, by cell, with columns ``<state>_mean`` (steps) and, if asked for,
             ``<state>_var`` (steps squared). They are of the walks that end in the state. In its own cells
-            both are 0; in cells of other states, and where the state is reached with probability below 1e-10,
+            both are 0; in cells of other states, and where the state is reached with probability below 1e-14,
             the mean is infinite and the variance NaN. The report of the solver is in `params`.
 
         Raises
