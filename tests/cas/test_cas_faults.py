@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email.utils
 import json
+import pickle
 import time
+import warnings
 
 import pytest
 from cas_cells import SCHEMA, cells, right
@@ -223,8 +225,40 @@ def test_partial_on_request(server, client):
         results = annotate(client, on_error="partial")
     assert len(results.data) == 19
     assert [f.cell_names[0] for f in results.failures] == ["cell-8"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CASWarning)
+        with pytest.raises(AnnotationIncompleteError) as caught:
+            annotate(client, on_error="partial")
+    assert len(caught.value.partial.data) == 19
     server.fault = None
     assert annotate(client, on_error="partial").failures == []
+
+
+def test_a_mistake_of_ours_costs_one_chunk(server, client, monkeypatch):
+    """Whatever happens to a chunk on this side, the answers of the others are kept."""
+    from ferrocyte.cas._upload import Counts
+
+    original = Counts.to_h5ad
+
+    def broken(counts):
+        if BAD in counts.names:
+            raise MemoryError("no room")
+        return original(counts)
+
+    monkeypatch.setattr(Counts, "to_h5ad", broken)
+    error = incomplete(client, cells(N))
+    assert [type(f.error) for f in error.failures] == [MemoryError]
+    assert len(error.partial.data) == 19
+
+
+def test_errors_travel_between_processes(server, client):
+    server.fault = lambda u: Say(400, {"detail": "bad"}) if has_bad(u) else None
+    error = incomplete(client, cells(N))
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.partial.data) == (str(error), error.partial.data)
+    assert [(f.cell_names, f.status, str(f)) for f in again.failures] == [
+        (f.cell_names, f.status, str(f)) for f in error.failures
+    ]
 
 
 @pytest.mark.parametrize("when", ["before", "during"])

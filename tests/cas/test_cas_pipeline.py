@@ -219,8 +219,11 @@ def test_versions_are_stripped(client):
     adata = cells()
     plain = list(adata.var_names)
     adata.var_names = [f"{g}.{i % 4 + 1}" if i % 3 else g for i, g in enumerate(plain)]
-    with pytest.warns(CASWarning, match=r"ids of .* were matched without their version suffix, as in 'ENSG"):
+    with pytest.warns(
+        CASWarning, match=r"ids of .* were matched without their version suffix, as in 'ENSG"
+    ) as told:
         results = annotate(client, adata)
+    assert told[0].filename == __file__
     assert right(results, adata, summary_answer, ids=plain)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ferrocyte.cas.errors import CASWarning, CheckpointError
+from ferrocyte.cas._notices import notify
+from ferrocyte.cas.errors import CheckpointError
 
 try:
     import fcntl
@@ -116,11 +116,9 @@ class Journal:
             if end < os.fstat(self._fd).st_size:
                 os.ftruncate(self._fd, end)
         if damaged:
-            warnings.warn(
+            notify(
                 f"{damaged} damaged line(s) of the checkpoint {str(self.path)!r} are ignored; their cells "
-                "are sent again.",
-                CASWarning,
-                stacklevel=2,
+                "are sent again."
             )
 
     def _check_header(self, line: bytes) -> None:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ferrocyte._errors import FerrocyteError, InvalidOptionError
+from ferrocyte._errors import InvalidOptionError
 from ferrocyte.cas._checkpoint import Journal
 from ferrocyte.cas._http import Request
+from ferrocyte.cas._notices import notify
 from ferrocyte.cas._operations import Operation
 from ferrocyte.cas._prepare import Prepared
 from ferrocyte.cas._retry import Asker, Failed, Limiter, Then
@@ -181,7 +181,7 @@ class Job:
                 if len(missing) < len(known):
                     counts, digests = counts.take(missing), [digests[i] for i in missing]
                     rows = [chunk.start + i for i in missing]  # type: ignore[assignment]
-        except (FerrocyteError, OSError, ValueError, MemoryError) as err:
+        except Exception as err:  # one chunk's trouble must not reach the answers of others
             self._fail(chunk, rows, err, 0)
             return
         if self._stopped is not None:
@@ -200,6 +200,9 @@ class Job:
             )
         except Failed as failed:
             self._after(failed, chunk, rows)
+            return
+        except Exception as err:
+            self._fail(chunk, rows, err, 1)
             return
         self._keep(rows, answers)
         if self._journal is not None:
@@ -269,11 +272,13 @@ class Job:
         AnnotationIncompleteError
         """
         results = self.partial()
-        if self.failures:
-            if on_error == "raise":
-                first = self.failures[0].error
-                raise AnnotationIncompleteError(
-                    self.message(), partial=results, failures=self.failures
-                ) from first
-            warnings.warn(self.message(), CASWarning, stacklevel=2)
+        if not self.failures:
+            return results
+        incomplete = AnnotationIncompleteError(self.message(), partial=results, failures=self.failures)
+        if on_error == "raise":
+            raise incomplete from self.failures[0].error
+        try:
+            notify(self.message())
+        except CASWarning as warning:  # where warnings are errors, the answers go with the error
+            raise incomplete from warning
         return results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidDataError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte.cas._notices import notify
 from ferrocyte.cas._symbols import id_of
-from ferrocyte.cas.errors import CASWarning
 
 __all__ = ["DROPPED", "EXCLUDED", "GeneMap", "map_genes", "var_column"]
 
@@ -209,12 +208,10 @@ def _is_text(column: pd.Series) -> bool:
 def tell(found: GeneMap, n_schema: int) -> None:
     """Warn about what was done to ids, and if few of the genes are there."""
     for notice in found.notices:
-        warnings.warn(notice, CASWarning, stacklevel=2)
+        notify(notice)
     if 2 * found.n_present < n_schema:
-        warnings.warn(
+        notify(
             f"Only {found.n_present} of the {n_schema} genes of the model are in the data; the others count "
             "as zero, and answers will be poor. Check the species and the gene ids, and pass all genes that "
-            "were measured, not only variable ones (`count_matrix_input='raw.X'` may have them).",
-            CASWarning,
-            stacklevel=2,
+            "were measured, not only variable ones (`count_matrix_input='raw.X'` may have them)."
         )

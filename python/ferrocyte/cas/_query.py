@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError, suggest
+from ferrocyte.cas._notices import notify
 from ferrocyte.cas.constants import CellMetadataFeatures
-from ferrocyte.cas.errors import CASWarning, InvalidResponseError
+from ferrocyte.cas.errors import InvalidResponseError
 from ferrocyte.cas.models import CellQueryResults
 
 __all__ = ["Query", "query_request"]
@@ -53,9 +53,7 @@ class Query:
         unknown = [i for i in dict.fromkeys(self.ids) if i not in by_id]
         if unknown:
             shown = ", ".join(map(str, unknown[:5]))
-            warnings.warn(
-                f"The service knows nothing of {len(unknown)} cells: {shown}", CASWarning, stacklevel=2
-            )
+            notify(f"The service knows nothing of {len(unknown)} cells: {shown}")
         return CellQueryResults.model_construct(data=[by_id[i] for i in self.ids if i in by_id])
 
 

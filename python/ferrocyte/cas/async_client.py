@@ -7,7 +7,6 @@ import logging
 import operator
 import os
 import uuid
-import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from ferrocyte.cas._chunks import Job, OnError, check_on_error
 from ferrocyte.cas._deprecated import DeprecatedMethods
 from ferrocyte.cas._http import HttpTransport, Secret, Transport, clean_url, hide_user
 from ferrocyte.cas._insert import put_into
+from ferrocyte.cas._notices import notify
 from ferrocyte.cas._operations import Operation
 from ferrocyte.cas._prepare import Prepared, prepare
 from ferrocyte.cas._query import query_request
@@ -30,7 +30,7 @@ from ferrocyte.cas._sanitize import sanitized
 from ferrocyte.cas._service import Model, Quota, Service
 from ferrocyte.cas._source import matrix_input, open_source
 from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
-from ferrocyte.cas.errors import CASWarning, QuotaExceededError
+from ferrocyte.cas.errors import QuotaExceededError
 from ferrocyte.cas.models import (
     CellOntologyResource,
     CellQueryResults,
@@ -294,11 +294,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
                 f"`adata[:{quota.left}]`, or wait for more."
             )
         if quota.left < _LOW_QUOTA:
-            warnings.warn(
-                f"{quota.left - needed} cells will be left in the quota after these {needed}.",
-                CASWarning,
-                stacklevel=2,
-            )
+            notify(f"{quota.left - needed} cells will be left in the quota after these {needed}.")
 
     async def annotate_matrix_cell_type_summary_statistics_strategy(
         self,

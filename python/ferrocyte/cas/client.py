@@ -11,6 +11,7 @@ from anndata import AnnData
 from ferrocyte.cas._chunks import Job
 from ferrocyte.cas._deprecated import DeprecatedMethods
 from ferrocyte.cas._loop import LoopThread
+from ferrocyte.cas._notices import on_behalf_of_caller
 from ferrocyte.cas.async_client import AsyncCASClient
 from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
 from ferrocyte.cas.errors import AnnotationInterrupt
@@ -117,11 +118,16 @@ class CASClient(DeprecatedMethods):
         self._thread.run(self._client.aclose)
         self._thread.close()
 
+    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine of the other client and wait for it."""
+        with on_behalf_of_caller():
+            return self._thread.run(make)
+
     def _job(self, make: Callable[[list[Job]], Coroutine[Any, Any, T]]) -> T:
         """Run what sends chunks; Ctrl-C keeps what is answered."""
         jobs: list[Job] = []
         try:
-            return self._thread.run(lambda: make(jobs))
+            return self._run(lambda: make(jobs))
         except KeyboardInterrupt:
             if not jobs:
                 raise
@@ -136,7 +142,7 @@ class CASClient(DeprecatedMethods):
     @property
     def allowed_models_list(self) -> list[str]:
         """Names of the models that the account may use."""
-        return self._thread.run(self._client._models)
+        return self._run(self._client._models)
 
     def validate_model_name(self, model_name: str | None = None) -> None:
         """Check the name of a model.
@@ -151,7 +157,7 @@ class CASClient(DeprecatedMethods):
         InvalidOptionError
             A `ValueError`; lists the models there are.
         """
-        self._thread.run(lambda: self._client.validate_model_name(model_name))
+        self._run(lambda: self._client.validate_model_name(model_name))
 
     def validate_version(self) -> None:
         """Check that the service speaks the version of the protocol that this package implements.
@@ -160,7 +166,7 @@ class CASClient(DeprecatedMethods):
         ------
         ClientTooOldError
         """
-        self._thread.run(self._client.validate_version)
+        self._run(self._client.validate_version)
 
     def quota(self) -> Quota:
         """How many cells the account may still annotate; `left` is the number that holds now.
@@ -171,7 +177,7 @@ class CASClient(DeprecatedMethods):
             `weekly_quota`, `remaining_weekly_quota`, `quota_reset_date`, `lifetime_quota`,
             `remaining_lifetime_quota` (None for unlimited) and `left`.
         """
-        return self._thread.run(self._client.quota)
+        return self._run(self._client.quota)
 
     def print_user_quota(self) -> None:
         """Print how many cells the account may still annotate."""
@@ -216,7 +222,7 @@ class CASClient(DeprecatedMethods):
         MissingDataError
             If there is no such column or no `raw`.
         """
-        return self._thread.run(
+        return self._run(
             lambda: self._client.validate_and_sanitize_input_data(
                 adata, cas_model_name, count_matrix_name, feature_ids_column_name, feature_names_column_name
             )
@@ -443,7 +449,7 @@ feature_names_column_name
             The public service has taken this away in 2026.
         InvalidOptionError, InvalidTypeError, CASError
         """
-        return self._thread.run(lambda: self._client.query_cells_by_ids(cell_ids, metadata_feature_names))
+        return self._run(lambda: self._client.query_cells_by_ids(cell_ids, metadata_feature_names))
 
     # After the answers ------------------------------------------------------------------------------
 
@@ -468,9 +474,7 @@ feature_names_column_name
         InvalidDataError
             If cells have no answer, or terms are not in the ontology of the model.
         """
-        self._thread.run(
-            lambda: self._client.insert_ontology_aware_response(cas_ontology_aware_response, adata)
-        )
+        self._run(lambda: self._client.insert_ontology_aware_response(cas_ontology_aware_response, adata))
 
     def compute_most_granular_top_k_calls_single(
         self,
@@ -503,7 +507,7 @@ feature_names_column_name
         MissingDataError
             If there are no scores in `adata`.
         """
-        self._thread.run(
+        self._run(
             lambda: self._client.compute_most_granular_top_k_calls_single(
                 adata, min_acceptable_score, top_k, obs_prefix, use_shortest_path
             )
@@ -540,7 +544,7 @@ feature_names_column_name
         MissingDataError
             If there are no scores in `adata`, or no such column.
         """
-        self._thread.run(
+        self._run(
             lambda: self._client.compute_most_granular_top_k_calls_cluster(
                 adata, min_acceptable_score, cluster_label_obs_column, top_k, obs_prefix, use_shortest_path
             )

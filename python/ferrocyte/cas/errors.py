@@ -152,7 +152,9 @@ class AnnotationIncompleteError(CASError):
         The cells without an answer and why.
     """
 
-    def __init__(self, message: str, *, partial: Any, failures: Sequence[ChunkFailure]) -> None:
+    def __init__(
+        self, message: str = "", *, partial: Any = None, failures: Sequence[ChunkFailure] = ()
+    ) -> None:
         super().__init__(message)
         self.partial = partial
         self.failures = list(failures)
@@ -167,7 +169,9 @@ class AnnotationInterrupt(KeyboardInterrupt):
         As in :class:`AnnotationIncompleteError`.
     """
 
-    def __init__(self, message: str, *, partial: Any, failures: Sequence[ChunkFailure]) -> None:
+    def __init__(
+        self, message: str = "", *, partial: Any = None, failures: Sequence[ChunkFailure] = ()
+    ) -> None:
         super().__init__(message)
         self.partial = partial
         self.failures = list(failures)
