@@ -150,6 +150,7 @@ pub fn fit(
     let shared = Shared {
         penalty: &penalty,
         rank: params.penalty.rank(n),
+        centered: params.penalty.intercept || params.penalty.ridge == 0.0,
         prior: &prior,
         max_iter: params.max_iter,
         tol: params.tol,

@@ -1,11 +1,13 @@
 //! Penalised, iteratively reweighted least squares at one smoothing parameter.
 
-use super::dense::{dot, form, Cholesky};
+use super::dense::{dot, Cholesky};
 use super::family::{Distribution, Link, Unfit};
 use super::sums::{Response, Sums, Weighting};
 
 /// After so many steps with expected second derivatives, the observed ones are tried.
 const FISHER_STEPS: usize = 6;
+/// The same where the expected ones are there for nothing.
+const CHEAP_STEPS: usize = 12;
 const HALVINGS: usize = 40;
 
 /// What all genes of a lineage share.
@@ -15,10 +17,24 @@ pub(crate) struct Shared<'a> {
     pub(crate) penalty: &'a [f64],
     /// Its rank.
     pub(crate) rank: usize,
+    /// Whether equal coefficients are not penalised.
+    pub(crate) centered: bool,
     /// `B^T W B` for the prior weights.
     pub(crate) prior: &'a [f64],
     pub(crate) max_iter: usize,
     pub(crate) tol: f64,
+}
+
+impl Shared<'_> {
+    /// `S gamma` and `gamma^T S gamma`, from the differences to the first coefficient where these are all that
+    /// counts: under strong penalties, the rounding of equal parts would hide the rest.
+    fn rough(&self, gamma: &[f64]) -> (Vec<f64>, f64) {
+        let shift = if self.centered { gamma[0] } else { 0.0 };
+        let gamma: Vec<f64> = gamma.iter().map(|g| g - shift).collect();
+        let product: Vec<f64> = self.penalty.chunks_exact(gamma.len()).map(|row| dot(row, &gamma)).collect();
+        let value = dot(&product, &gamma);
+        (product, value)
+    }
 }
 
 /// A fit at one smoothing parameter.
@@ -89,10 +105,12 @@ pub(crate) fn fit(
     let unit = f64::from(matches!(response.family.link, Link::Log | Link::Logit));
     let penalised =
         |gram: &[f64]| -> Vec<f64> { gram.iter().zip(shared.penalty).map(|(h, s)| h + lam * s).collect() };
-    let objective =
-        |sums: &Sums, gamma: &[f64]| 0.5 * (sums.deviance + lam * form(shared.penalty, gamma, gamma));
+    let objective = |sums: &Sums, gamma: &[f64]| 0.5 * (sums.deviance + lam * shared.rough(gamma).1);
+    // What rounding may add to the objective: its terms are of the size of the weights or larger.
+    let total: f64 = response.design.weights.iter().sum();
+    let noise = |value: f64| 1e-12 * (value.abs() + total);
     let weighting = |iteration: usize| match iteration {
-        i if i >= FISHER_STEPS => Some(Weighting::Newton),
+        i if i >= if constant { CHEAP_STEPS } else { FISHER_STEPS } => Some(Weighting::Newton),
         _ if constant => None,
         _ => Some(Weighting::Fisher),
     };
@@ -119,12 +137,9 @@ pub(crate) fn fit(
                 Cholesky::new(n, &penalised(&expected.gram)).ok_or(Unfit::Diverged)?
             }
         };
-        let slope: Vec<f64> = shared
-            .penalty
-            .chunks_exact(n)
-            .zip(&sums.score)
-            .map(|(row, score)| score - lam * dot(row, &gamma))
-            .collect();
+        let penalty = shared.rough(&gamma).0;
+        let slope: Vec<f64> =
+            sums.score.iter().zip(&penalty).map(|(score, penalty)| score - lam * penalty).collect();
         let mut step = slope.clone();
         factor.solve(&mut step);
         let largest = |v: &[f64]| v.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
@@ -139,7 +154,9 @@ pub(crate) fn fit(
             let trial: Vec<f64> = gamma.iter().zip(&step).map(|(g, s)| g + length * s).collect();
             let at = Sums::new(response, &trial, weighting(iterations));
             let trial_value = objective(&at, &trial);
-            if at.valid && trial_value <= value + 1e-12 * value.abs() {
+            // A full step may raise the objective by rounding; a shorter one has to lower it.
+            let slack = if length == 1.0 { noise(value) } else { 0.0 };
+            if at.valid && (trial_value < value || trial_value - value <= slack && slack > 0.0) {
                 found = Some((trial, at, trial_value));
                 break;
             }
@@ -147,7 +164,7 @@ pub(crate) fn fit(
         }
         let Some((trial, at, trial_value)) = found else {
             // No lower point along a descent direction: the bottom, as far as rounding lets us see it.
-            converged = dot(&slope, &step) <= 1e-9 * value.abs().max(1e-300);
+            converged = dot(&slope, &step) <= 1e-9 * (value.abs() + total);
             break;
         };
         (gamma, sums, value) = (trial, at, trial_value);
@@ -160,7 +177,7 @@ pub(crate) fn fit(
     };
     let factor = Cholesky::new(n, &penalised(&gram)).ok_or(Unfit::Diverged)?;
     let edf = dot(&factor.inverse(), &gram);
-    let roughness = form(shared.penalty, &gamma, &gamma);
+    let roughness = shared.rough(&gamma).1;
     if !(gamma.iter().all(|g| g.is_finite()) && edf.is_finite()) {
         return Err(Unfit::Diverged);
     }
