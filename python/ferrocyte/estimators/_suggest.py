@@ -15,6 +15,9 @@ from ferrocyte.kernels._matrix import Matrix
 __all__ = ["candidates", "recommend"]
 
 
+ROUND_OFF = 1e-12
+
+
 def candidates(
     matrix: Matrix,
     schur: Schur,
@@ -61,8 +64,9 @@ def _row(
         return {**row, "problem": "would split a pair of complex conjugate eigenvalues"}
     found = rotate(schur, n)
     whole = np.bincount(np.argmax(found.chi, axis=1), minlength=n)
+    least = min_chi(schur, n)
     row.update(
-        min_chi=min_chi(schur, n),
+        min_chi=least if least < -ROUND_OFF else 0.0,
         crispness=found.crispness,
         min_stability=float(np.diag(coarse_matrix(matrix, found.chi, initial)).min()),
         smallest_state=int(whole.min()),
