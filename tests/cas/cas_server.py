@@ -397,7 +397,7 @@ class Server:
             return spoiled
         if upload.fields.get("model_name") not in ("first", "second"):
             return Say(400, {"detail": "Unknown model"})
-        if upload.dtypes != {"X": "float32", "total_mrna_umis": "float32"}:
+        if (upload.dtypes["X"], upload.dtypes["total_mrna_umis"]) != ("float32", "float32"):
             return Say(400, {"detail": f"Wrong types {upload.dtypes}"})
         if upload.genes != self.schema:
             return Say(500, {"detail": "Error processing request"})
