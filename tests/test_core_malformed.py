@@ -42,6 +42,13 @@ def velocity(graph, x, v, model="deterministic"):
     return _core.velocity_transitions(graph, x, v, None, model=model, **MODEL)
 
 
+def trends(matrix):
+    basis = {"n_splines": 2, "order": 1, "edges": (0.0, 3.0), "distribution": "normal", "link": "identity"}
+    genes, cells = np.arange(3), np.arange(N)
+    out = _core.fit_trends(matrix, genes, cells, TIMES, np.ones(N), lams=[1.0], **basis)
+    return out["coefficients"]
+
+
 def across(T, graph, x):
     source = np.arange(len(x)) < 2
     return _core.boundary_correctness(T, graph, source, ~source, x)
@@ -102,6 +109,7 @@ FEATURES = {
         x, np.array([1, -1, 0], dtype=np.int32), 2, threads=1
     ),
     "velocity_transitions, x": lambda x, n=N: velocity(GRAPH, x, V),
+    "fit_trends": lambda x, n=N: trends(x),
     "velocity_transitions, v": lambda v, n=N: velocity(GRAPH, X, v),
     "velocity_moments": lambda v, n=N: _core.velocity_moments(GRAPH, v, None),
 }
