@@ -121,13 +121,13 @@ class FileFormatError(FerrocyteError, ValueError):
 _HERE = str(Path(__file__).parent)
 
 
-def warn_user(message: str) -> None:
-    """Issue a FerrocyteWarning that points at the line of the caller's program, however deep we are."""
+def warn_user(message: str, category: type[Warning] = FerrocyteWarning) -> None:
+    """Issue a warning that points at the line of the caller's program, however deep we are."""
     level = 1
     frame = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(_HERE):
         frame, level = frame.f_back, level + 1  # type: ignore[assignment]
-    warnings.warn(message, FerrocyteWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:

@@ -15,9 +15,6 @@ from ferrocyte import _adata, _core
 from ferrocyte._errors import (
     FerrocyteWarning,
     InvalidDataError,
-    InvalidTypeError,
-    MissingDataError,
-    suggest,
 )
 from ferrocyte._options import check_number
 from ferrocyte._progress import progress_bar
@@ -290,47 +287,12 @@ class FateMembers(DriverMembers):
             If early cells can not be selected, or none is.
         """
         fates: Lineage = self._require("fate_probabilities")
-        early = None if early_cells is None else self._early(early_cells, len(fates))
+        early = None if early_cells is None else _adata.cells_mask(self.adata, early_cells, "early_cells")
         names = self._results.get("terminal_states").index
         values = pd.Series(fates.priming_degree(method, early), index=names)
         kept = early_cells if isinstance(early_cells, Mapping) or early is None else list(names[early])
         self._results.set(priming_degree=values, params={"method": str(method), "early_cells": kept})
         return values
-
-    def _early(self, cells: Any, n: int) -> NDArray[np.bool_]:
-        if isinstance(cells, Mapping):
-            if len(cells) != 1:
-                raise InvalidDataError(
-                    f"Expected `early_cells` to have one key of `adata.obs`, found {len(cells)}."
-                )
-            ((key, clusters),) = cells.items()
-            column = _adata.column(self.adata, key)
-            if not isinstance(column.dtype, pd.CategoricalDtype):
-                raise InvalidTypeError(
-                    f"Expected `adata.obs[{key!r}]` to be categorical, found type `{column.dtype}`. "
-                    f"Convert it with `adata.obs[{key!r}].astype('category')`."
-                )
-            return _adata.clusters_mask(self.adata, key, clusters, "early_cells")
-        values = np.atleast_1d(np.asarray(cells))
-        if values.ndim != 1 or values.dtype.kind not in "bOUT":
-            raise InvalidTypeError(
-                "Expected `early_cells` to be a dict, a mask or names of cells, found "
-                f"{values.ndim} dimensions of type `{values.dtype}`."
-            )
-        if values.dtype == bool:
-            if len(values) != n:
-                raise InvalidDataError(
-                    f"Expected the mask `early_cells` to have {n} entries, one per cell, found {len(values)}."
-                )
-            return values
-        found = self.adata.obs_names
-        unknown = [name for name in values if name not in found]
-        if unknown:
-            raise MissingDataError(
-                f"Unable to find {len(unknown)} of {len(values)} `early_cells` in `adata.obs_names`, first "
-                f"{unknown[0]!r}.{suggest(unknown[0], found)}"
-            )
-        return np.asarray(found.isin(values))
 
 
 def _warn(message: str) -> None:

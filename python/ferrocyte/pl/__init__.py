@@ -18,6 +18,7 @@ from ferrocyte.pl.random_walks import plot_random_walks, walks_frame
 from ferrocyte.pl.schur_matrix import plot_schur_matrix, schur_frame
 from ferrocyte.pl.spectrum import plot_spectrum, spectrum_frame
 from ferrocyte.pl.states import merge_states, plot_states, states_frame
+from ferrocyte.pl.trends import fit_trends, gene_trends, trends_frame
 from ferrocyte.pl.tsi import plot_tsi, tsi_frame
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "compute_flow",
     "drivers_correlation_frame",
     "drivers_frame",
+    "fit_trends",
+    "gene_trends",
     "log_odds",
     "log_odds_frame",
     "merge_states",
@@ -53,6 +56,7 @@ __all__ = [
     "spectrum_frame",
     "states_frame",
     "trend_frame",
+    "trends_frame",
     "tsi_frame",
     "vector_grid",
     "walks_frame",

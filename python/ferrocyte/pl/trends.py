@@ -1,0 +1,481 @@
+"""Trends of genes and other numbers along lineages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ferrocyte._errors import InvalidDataError, InvalidTypeError, warn_user
+from ferrocyte._options import check_count
+from ferrocyte.models import BaseModel, FittedModel, Signal
+from ferrocyte.pl._fits import UNSET, Fits, Models, fit_signals, resolve_signals
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["fit_trends", "gene_trends", "trends_frame"]
+
+
+def fit_trends(
+    adata: AnnData,
+    model: BaseModel | Mapping[str, Any],
+    signals: str | Signal | Sequence[str | Signal],
+    time_key: str,
+    lineages: str | Sequence[str | None] | None = None,
+    backward: bool = False,
+    *,
+    time_range: Any = None,
+    conf_int: bool | float = True,
+    callback: Callable[..., BaseModel] | Mapping[str, Any] | None = None,
+    gene_symbols: str | None = None,
+    n_jobs: int | None = None,
+    show_progress_bar: bool = True,
+    **kwargs: Any,
+) -> Models:
+    """Fit trends, to be drawn by several figures.
+
+    Parameters
+    ----------
+    adata : AnnData
+        With pseudotime and, unless ``lineages=[None]``, fate probabilities. Not changed.
+    model : BaseModel or dict
+        One model, copied for each fit, or ``{name of signal: model}``, or ``{name of signal: {lineage:
+        model}}``; ``"*"`` stands for all that are not named. What was fitted before and is given by lineage,
+        as this function returns it, is taken as it is.
+    signals : str, Signal or sequence of them
+        Names of genes, or :class:`~ferrocyte.models.Gene`, :class:`~ferrocyte.models.Obs`,
+        :class:`~ferrocyte.models.Obsm`.
+    time_key : str
+        Column of `obs` with the pseudotime.
+    lineages : str or list, optional
+        Default: all. ``[None]``: all cells count the same.
+    backward : bool, default False
+        Direction of the process.
+    time_range : float, (float or None, float or None) or list of them, optional
+        Window of pseudotime, see :meth:`ferrocyte.models.BaseModel.prepare`; a list has one for each lineage.
+    conf_int : bool or float, default True
+        Compute confidence intervals; a number is their level, 0.95 by default.
+    callback : callable or dict, optional
+        ``callback(model, gene=..., lineage=..., time_range=..., **kwargs)`` returns the model, prepared. One
+        with a parameter `signal` gets the signal in place of the name of the gene. A dict is like that of
+        `model`.
+    gene_symbols : str, optional
+        Column of `var` by which genes are named.
+    n_jobs : int, optional
+        Number of threads; None for `settings.n_jobs`, -1 for all cores. The result does not depend on it.
+    show_progress_bar : bool, default True
+    **kwargs
+        For :meth:`ferrocyte.models.BaseModel.prepare`: `threshold`, `weight_threshold`, `filter_cells`,
+        `n_test_points`.
+
+    Returns
+    -------
+    dict
+        ``{name of signal: {lineage: model}}``. What failed is a :class:`~ferrocyte.models.FailedModel`.
+
+    Raises
+    ------
+    InvalidOptionError, InvalidTypeError
+        If `model` or `callback` is incomplete or of another type, or signals have the same name.
+    MissingDataError
+        If pseudotime, fate probabilities or a lineage are not there.
+    FitError
+        If a callback does not return its model, prepared.
+    BaseException
+        If all models fail: the first failure; says ``Fatal model``.
+
+    Warns
+    -----
+    FerrocyteWarning
+        If some models fail; names them.
+    """
+    resolved = resolve_signals(
+        adata,
+        signals,
+        data_key=kwargs.pop("data_key", UNSET),
+        use_raw=kwargs.pop("use_raw", UNSET),
+        gene_symbols=gene_symbols,
+    )
+    return fit_signals(
+        adata, model, resolved, lineages, time_key=time_key, backward=backward, time_range=time_range,
+        conf_int=conf_int, callback=callback, n_jobs=n_jobs, show_progress_bar=show_progress_bar, **kwargs,
+    ).returned()  # fmt: skip
+
+
+def trends_frame(models: Models) -> pd.DataFrame:
+    """The numbers of trends.
+
+    Parameters
+    ----------
+    models : dict
+        From :func:`fit_trends`, or from a figure with `return_models`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per signal, lineage and test point: `signal`, `lineage`, `x` (pseudotime), `y`, and `lower`
+        and `upper`, NaN without an interval. Models that failed are not there.
+
+    Raises
+    ------
+    InvalidDataError
+        If every model failed.
+    """
+    parts = []
+    for signal, row in models.items():
+        for lineage, model in row.items():
+            if not model:
+                continue
+            table = pd.DataFrame({"signal": signal, "lineage": lineage, "x": model.x_test[:, 0]})
+            table["y"] = np.asarray(model.y_test, dtype=np.float64)
+            interval = np.full((len(table), 2), np.nan) if model.conf_int is None else model.conf_int
+            table["lower"], table["upper"] = interval[:, 0], interval[:, 1]
+            parts.append(table)
+    if not parts:
+        raise InvalidDataError("Expected at least one model that did not fail, found none.")
+    return pd.concat(parts, ignore_index=True)
+
+
+def gene_trends(
+    adata: AnnData,
+    model: BaseModel | Mapping[str, Any],
+    signals: str | Signal | Sequence[str | Signal] | None = None,
+    time_key: str = UNSET,
+    lineages: str | Sequence[str | None] | None = None,
+    backward: bool = False,
+    data_key: str | None = UNSET,
+    time_range: Any = None,
+    transpose: bool = False,
+    callback: Callable[..., BaseModel] | Mapping[str, Any] | None = None,
+    conf_int: bool | float = True,
+    same_plot: bool = False,
+    hide_cells: bool = False,
+    perc: tuple[float, float] | None = None,
+    lineage_cmap: Any = None,
+    fate_prob_cmap: Any = "viridis",
+    cell_color: str | None = None,
+    cell_alpha: float = 0.6,
+    lineage_alpha: float = 0.2,
+    size: float = 15,
+    lw: float = 2,
+    cbar: bool = True,
+    margins: float = 0.015,
+    sharex: Any = None,
+    sharey: Any = None,
+    gene_as_title: bool | None = None,
+    legend_loc: str | int | None = "best",
+    obs_legend_loc: str | int | None = "best",
+    ncols: int = 2,
+    suptitle: str | None = None,
+    return_models: bool = False,
+    n_jobs: int | None = None,
+    backend: str = "loky",
+    show_progress_bar: bool = True,
+    figsize: tuple[float, float] | None = None,
+    dpi: float | None = None,
+    save: str | os.PathLike[str] | None = None,
+    return_figure: bool = False,
+    plot_kwargs: Mapping[str, Any] | None = None,
+    genes: str | Sequence[str] | None = None,
+    *,
+    use_raw: bool = UNSET,
+    gene_symbols: str | None = None,
+    show: bool | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Draw trends along lineages.
+
+    Parameters
+    ----------
+    adata, model, signals, time_key, lineages, backward, time_range, callback, conf_int, gene_symbols, n_jobs
+        See :func:`fit_trends`.
+    transpose : bool, default False
+        Lineages as rows and signals as columns; with `same_plot`, a panel per lineage with all signals,
+        without cells.
+    same_plot : bool, default False
+        One panel per signal with all lineages, instead of one per signal and lineage.
+    hide_cells : bool, default False
+        Leave out the cells.
+    perc : (float, float), optional
+        Percentiles at which the colours of the cells are cut.
+    lineage_cmap : str, Colormap or list of colours, optional
+        Of trends in the same panel. Default: the colours of the lineages.
+    fate_prob_cmap : str or Colormap, default "viridis"
+        For continuous colours of cells.
+    cell_color : str, optional
+        A colour, a column of `obs`, or a gene. Default: the fate probability.
+    cell_alpha, lineage_alpha : float, default 0.6, 0.2
+        Opacity of cells and of intervals, in [0, 1].
+    size, lw : float, default 15, 2
+        Area of a point in square points; width of a line in points.
+    cbar : bool, default True
+        Draw a colour bar beside each row.
+    margins : float, default 0.015
+        Around the data, as a part of their range.
+    sharex, sharey : bool or {"none", "all", "row", "col"}, optional
+        Same limits. Default: of pseudotime for a lineage, of values for a signal; with `same_plot`, none.
+    gene_as_title : bool, optional
+        Name signals in titles, instead of on the vertical axis. Default: if `same_plot`.
+    legend_loc : str or None, default "best"
+        Of the trends in the same panel.
+    obs_legend_loc : str or None, default "best"
+        Of the cells, if they are coloured by a categorical column.
+    ncols : int, default 2
+        Panels per row, with `same_plot`.
+    suptitle : str, optional
+        Title of the figure.
+    return_models, return_figure : bool, default False
+        What to return.
+    backend : str, default "loky"
+        Has no effect.
+    show_progress_bar : bool, default True
+    figsize, dpi
+        Of the figure, in inches and dots per inch.
+    save : path, optional
+    plot_kwargs : dict, optional
+        For :meth:`ferrocyte.models.BaseModel.plot`, such as `lineage_probability`.
+    genes, data_key, use_raw
+        Deprecated forms of `signals`.
+    show : bool, optional
+        Default: show in an interactive session, unless the figure is saved or returned.
+    **kwargs
+        For :meth:`ferrocyte.models.BaseModel.prepare`.
+
+    Returns
+    -------
+    None, dict, matplotlib.figure.Figure or both
+        ``{name of signal: {lineage: model}}`` if `return_models`, the figure if `return_figure`; if both,
+        a tuple of them. :func:`trends_frame` gives the numbers of the models.
+
+    Raises
+    ------
+    InvalidOptionError, InvalidTypeError, MissingDataError, FitError
+        See :func:`fit_trends`.
+    """
+    if genes is not None:
+        if signals is not None:
+            raise InvalidTypeError("Expected either `signals` or `genes`, found both. Leave `genes` out.")
+        warn_user("`genes` will be deprecated. Use `signals` instead.", DeprecationWarning)
+        signals = genes
+    resolved = resolve_signals(adata, signals, data_key=data_key, use_raw=use_raw, gene_symbols=gene_symbols)
+    check_count(ncols, "ncols")
+    look = {
+        "hide_cells": hide_cells, "perc": perc, "fate_prob_cmap": fate_prob_cmap, "cell_color": cell_color,
+        "alpha": cell_alpha, "lineage_alpha": lineage_alpha, "size": size, "lw": lw, "margins": margins,
+        "conf_int": conf_int is not False, **(plot_kwargs or {}),
+    }  # fmt: skip
+    fits = fit_signals(
+        adata, model, resolved, lineages, time_key=time_key, backward=backward, time_range=time_range,
+        conf_int=conf_int, callback=callback, n_jobs=n_jobs, backend=backend,
+        show_progress_bar=show_progress_bar, **kwargs,
+    )  # fmt: skip
+    show = False if show is None and return_figure else show
+    frame = {"figsize": figsize, "dpi": dpi, "save": save, "show": show, "suptitle": suptitle}
+    as_title = same_plot if gene_as_title is None else gene_as_title
+    share = (sharex, sharey)
+    draw = _draw_together if same_plot else _draw_grid
+    figure = draw(
+        adata, fits, look, frame, share, transpose=transpose, as_title=as_title, cbar=cbar,
+        cmap=lineage_cmap, legend_loc=legend_loc, obs_legend_loc=obs_legend_loc, ncols=ncols,
+    )  # fmt: skip
+    if return_models:
+        return (fits.returned(), figure) if return_figure else fits.returned()
+    return figure if return_figure else None
+
+
+def _draw_grid(
+    adata: AnnData,
+    fits: Fits,
+    look: Mapping[str, Any],
+    frame: Mapping[str, Any],
+    share: tuple[Any, Any],
+    *,
+    transpose: bool,
+    as_title: bool,
+    cbar: bool,
+    obs_legend_loc: Any,
+    **_: Any,
+) -> Figure:
+    """A panel for each signal and lineage."""
+    from ferrocyte.pl.model import plot_model
+
+    models = fits.fitted()
+    names, lineages = list(models), fits.lineages
+    shape = (len(lineages), len(names)) if transpose else (len(names), len(lineages))
+    sharex = share[0] if share[0] is not None else "row" if transpose else "col"
+    sharey = share[1] if share[1] is not None else "col" if transpose else "row"
+    with _grid(shape, frame, sharex, sharey, (3.9, 2.8)) as (figure, grid):
+        for i, name in enumerate(names):
+            for j, lineage in enumerate(lineages):
+                at = (j, i) if transpose else (i, j)
+                ax, fitted = grid[at], models[name].get(lineage)
+                signal = fits.signals[name]
+                title, ylabel = _texts(name, lineage, signal, at, as_title=as_title, transpose=transpose)
+                if fitted is None:
+                    _draw_nothing(ax, title, ylabel)
+                    continue
+                plot_model(
+                    _with_data(fitted, adata), ax=ax, cbar=cbar and at[1] == shape[1] - 1,
+                    obs_legend_loc=obs_legend_loc if at == (0, shape[1] - 1) else None,
+                    **{
+                        "title": title, "ylabel": ylabel, "lineage_color": fits.colors[lineage],
+                        "xlabel": "pseudotime" if at[0] == shape[0] - 1 else None, **look,
+                    },
+                )  # fmt: skip
+        _same_colors(list(grid.ravel()))
+    return figure
+
+
+def _texts(
+    name: str, lineage: str | None, signal: Signal, at: tuple[int, int], *, as_title: bool, transpose: bool
+) -> tuple[str, str | None]:
+    """Title and vertical label of a panel in a row and a column."""
+    of = "" if lineage is None else lineage
+    if as_title:
+        return (f"{name} @ {of}" if of else name), signal.ylabel if at[1] == 0 else None
+    if transpose:
+        return (name if at[0] == 0 else ""), (of or signal.ylabel) if at[1] == 0 else None
+    return (of if at[0] == 0 else ""), name if at[1] == 0 else None
+
+
+def _draw_together(
+    adata: AnnData,
+    fits: Fits,
+    look: Mapping[str, Any],
+    frame: Mapping[str, Any],
+    share: tuple[Any, Any],
+    *,
+    transpose: bool,
+    as_title: bool,
+    cbar: bool,
+    cmap: Any,
+    legend_loc: Any,
+    obs_legend_loc: Any,
+    ncols: int,
+) -> Figure:
+    """All lineages of a signal in one panel, or all signals of a lineage."""
+    from matplotlib.lines import Line2D
+
+    from ferrocyte.pl._common import category_colors, place_legend
+    from ferrocyte.pl.model import plot_model
+
+    models = fits.fitted()
+    panels: dict[Any, dict[Any, BaseModel]] = dict(models)
+    colors: dict[Any, str] = dict(fits.colors)
+    labels = {s.ylabel for s in fits.signals.values()}
+    if transpose:
+        panels = {k: {s: row[k] for s, row in models.items() if k in row} for k in fits.lineages}
+        panels = {k: row for k, row in panels.items() if row}
+        colors = category_colors(None, None, list(models))
+        look = {**look, "hide_cells": True}
+    if cmap is not None:
+        colors = category_colors(None, None, list(colors), cmap)
+    ylabel = labels.pop() if len(labels) == 1 else "value"
+    columns = min(ncols, len(panels))
+    shape = (-(-len(panels) // columns), columns)
+    options: dict[str, Any] = {"ylabel": ylabel, **look}
+    with _grid(shape, frame, share[0] or False, share[1] or False, (4.6, 3.2)) as (figure, grid):
+        axes = list(grid.ravel())
+        for spare in axes[len(panels) :]:
+            spare.remove()
+        for ax, (name, row) in zip(axes, panels.items(), strict=False):
+            title = "" if name is None else str(name)
+            for at, (key, fitted) in enumerate(row.items()):
+                hidden = {"hide_cells": True} if at else {}
+                plot_model(
+                    _with_data(fitted, adata), ax=ax, same_plot=True,
+                    obs_legend_loc=None if at else obs_legend_loc,
+                    **{
+                        "title": title if as_title else "", "lineage_color": colors[key], **options,
+                        **hidden,
+                    },
+                )  # fmt: skip
+            if not as_title and not transpose:
+                ax.set_ylabel(title)
+            if cbar and look["cell_color"] is not None:
+                _bar(ax, str(look["cell_color"]))
+            named = [
+                Line2D([], [], color=colors[k], lw=look["lw"], label=str(k)) for k in row if k is not None
+            ]
+            before = ax.get_legend()
+            if len(named) > 1 or transpose:
+                place_legend(ax, legend_loc, named, fontsize="small")
+                if before is not None and ax.get_legend() is not before:
+                    ax.add_artist(before)
+        _same_colors(axes[: len(panels)])
+    return figure
+
+
+def _grid(
+    shape: tuple[int, int], frame: Mapping[str, Any], sharex: Any, sharey: Any, inches: tuple[float, float]
+) -> Any:
+    from contextlib import contextmanager
+
+    import matplotlib.pyplot as plt
+
+    from ferrocyte.pl._common import finish
+
+    @contextmanager
+    def made() -> Any:
+        size = frame["figsize"] or (inches[0] * shape[1] + 0.8, inches[1] * shape[0] + 0.4)
+        figure, grid = plt.subplots(
+            *shape, figsize=size, dpi=frame["dpi"], sharex=sharex, sharey=sharey, squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        try:
+            yield figure, grid
+            if frame["suptitle"] is not None:
+                figure.suptitle(frame["suptitle"])
+            finish(grid[0, 0], save=frame["save"], show=frame["show"], dpi=frame["dpi"])
+        except BaseException:
+            plt.close(figure)
+            raise
+
+    return made()
+
+
+def _with_data(model: BaseModel, adata: AnnData) -> BaseModel:
+    """What was computed before does not know its data, by which cells may be coloured."""
+    if model.adata is not None or not isinstance(model, FittedModel):
+        return model
+    out = model.copy()
+    out._adata = adata
+    return out
+
+
+def _draw_nothing(ax: Axes, title: str, ylabel: str | None) -> None:
+    ax.set(title=title, ylabel=ylabel or "")
+    ax.text(0.5, 0.5, "no fit", ha="center", va="center", color="0.5", transform=ax.transAxes)
+
+
+def _colored(ax: Axes) -> list[Any]:
+    """The cells of a panel, if they have colours along a map."""
+    return [c for c in ax.collections if c.get_array() is not None and np.size(c.get_offsets()) > 2]
+
+
+def _same_colors(axes: Sequence[Axes]) -> None:
+    """One colour means the same in all panels."""
+    points = [c for ax in axes for c in _colored(ax)]
+    limits = [c.get_clim() for c in points]
+    if limits:
+        low, high = min(a for a, _ in limits), max(b for _, b in limits)
+        for c in points:
+            c.set_clim(low, high)
+            bar = c.colorbar
+            if bar is not None and bar.solids is not None:
+                bar.solids.set_alpha(1)  # which a change of limits takes back
+
+
+def _bar(ax: Axes, label: str) -> None:
+    from ferrocyte.pl._common import root_figure
+
+    for points in _colored(ax)[:1]:
+        bar = root_figure(ax).colorbar(points, ax=ax, fraction=0.04, pad=0.02, label=label)
+        if bar.solids is not None:
+            bar.solids.set_alpha(1)
