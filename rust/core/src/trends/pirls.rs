@@ -193,3 +193,36 @@ pub(crate) fn fit(
         converged,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::Family;
+    use super::super::sums::prior_gram;
+    use super::super::{Basis, Design, Penalty};
+    use super::*;
+
+    #[test]
+    fn strong_penalties_converge_from_afar() {
+        let x: Vec<f64> = (0..300).map(|i| f64::from(i) / 299.0).collect();
+        let w: Vec<f64> = (0..300).map(|i| f64::from(i * 37 % 100) / 100.0 + 0.01).collect();
+        let y: Vec<f64> =
+            x.iter().zip(&w).map(|(x, w)| (3.0 + 2.0 * (9.0 * x).sin() + 2.0 * w).round()).collect();
+        let design = Design::new(Basis::new(12, 3, 0.0, 1.0).unwrap(), &x, &w).unwrap();
+        let y: Vec<f64> = design.cells.iter().map(|&i| y[i]).collect();
+        let penalty = Penalty::default().matrix(12).unwrap();
+        let prior = prior_gram(&design);
+        let shared =
+            Shared { penalty: &penalty, rank: 11, centered: true, prior: &prior, max_iter: 2000, tol: 1e-8 };
+        for distribution in [Distribution::Poisson, Distribution::Gamma] {
+            let family = Family { distribution, link: Link::Log, expectile: None };
+            let response = Response { design: &design, family, y: &y, mean: 4.0 };
+            let rough = fit(&response, &shared, 1e-3, start(&response)).unwrap();
+            for lam in [1e4, 1e6, 2.6e7, 1e9] {
+                let flat = fit(&response, &shared, lam, rough.gamma.clone()).unwrap();
+                assert!(flat.converged && flat.iterations < 25, "{lam:e}: {} steps", flat.iterations);
+                let spread = flat.gamma.iter().map(|g| (g - flat.gamma[0]).abs()).fold(0.0, f64::max);
+                assert!(spread < 1e3 / lam);
+            }
+        }
+    }
+}
