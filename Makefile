@@ -6,12 +6,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WHEELS := target/wheels
 PEER ?= .venv-peer
+PEER_CAS ?= .venv-peer-cas
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f -not -path '*/__pycache__/*')
 # Deep enough for what people read, quiet enough for logs.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup build demo test test-rust test-python lint bench docs clean
+.PHONY: setup build demo test test-rust test-python lint bench bench-cas docs clean
 
 setup: $(VENV)/.setup
 build: $(VENV)/.built
@@ -58,6 +59,15 @@ bench: build $(PEER)/.setup
 $(PEER)/.setup: benches/peer-requirements.txt
 	test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
 	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/peer-requirements.txt
+	touch $@
+
+# The annotation client against the official one, before a service of their own.
+bench-cas: build $(PEER_CAS)/.setup
+	$(BIN)/python benches/cas.py --peer $(PEER_CAS)/bin/python $(BENCH)
+
+$(PEER_CAS)/.setup: benches/peer-cas-requirements.txt
+	test -x $(PEER_CAS)/bin/python || $(PYTHON) -m venv $(PEER_CAS)
+	$(PEER_CAS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/peer-cas-requirements.txt
 	touch $@
 
 docs: build
