@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zlib
+
 import anndata
 import h5py
 import numpy as np
@@ -21,6 +24,7 @@ from ferrocyte._errors import (
 )
 from ferrocyte.cas import CASClient, _rows
 from ferrocyte.cas._checkpoint import Journal
+from ferrocyte.cas._deflate import shuffle_deflate
 from ferrocyte.cas._genes import map_genes
 from ferrocyte.cas._prepare import unique_names
 from ferrocyte.cas._symbols import human_symbols, id_of
@@ -445,6 +449,30 @@ def test_10x_two_genomes(client, tmp_path):
         file["something"] = 1
     with pytest.raises(FileFormatError, match=r"found \['something'\]"):
         annotate(client, tmp_path / "other.h5")
+
+
+# The file that is sent -------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 70_000),
+    st.sampled_from(["<f4", "<i4", "<i8", "S3", "S20"]),
+    st.sampled_from([1, 2, 300, 2**31]),
+    st.integers(0, 100),
+)
+def test_arrays_are_deflated_as_hdf5_does(length, dtype, values, seed):
+    """zlib and HDF5 read the stream that is put together from planes."""
+    array = np.random.default_rng(seed).integers(0, values, length).astype(dtype)
+    packed = shuffle_deflate(array)
+    width = array.dtype.itemsize
+    assert zlib.decompress(packed) == array.view(np.uint8).reshape(-1, width).T.tobytes()
+    with h5py.File(io.BytesIO(), "w") as file:
+        dataset = file.create_dataset(
+            "a", shape=(length,), dtype=dtype, chunks=(length,), shuffle=True, compression="gzip"
+        )
+        dataset.id.write_direct_chunk((0,), packed)
+        np.testing.assert_array_equal(dataset[()], array)
 
 
 # Sanitised data --------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -20,10 +19,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Counts", "GeneList", "Upload"]
+from ferrocyte.cas._deflate import LEVEL, shuffle_deflate
 
-# Level 1 with bytes shuffled: the smallest files for their time of those measured.
-_LEVEL = 1
+__all__ = ["Counts", "GeneList", "Upload"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,9 @@ class _Packed:
 
     @classmethod
     def of(cls, array: NDArray[Any], dtype: Any = None) -> _Packed:
-        width = array.dtype.itemsize
-        if array.size == 0 or width == 0:
+        if array.size == 0 or array.dtype.itemsize == 0:
             return cls(dtype or array.dtype, array.size, None)
-        # HDF5's shuffle filter: first all first bytes, then all second ones, and so on.
-        shuffled = np.ascontiguousarray(array).view(np.uint8).reshape(-1, width).T.tobytes()
-        return cls(dtype or array.dtype, array.size, zlib.compress(shuffled, _LEVEL))
+        return cls(dtype or array.dtype, array.size, shuffle_deflate(array))
 
     def write(self, group: h5py.Group, name: str) -> h5py.Dataset:
         if self.chunk is None:
@@ -53,7 +48,7 @@ class _Packed:
             chunks=(self.length,),
             shuffle=True,
             compression="gzip",
-            compression_opts=_LEVEL,
+            compression_opts=LEVEL,
         )
         dataset.id.write_direct_chunk((0,), self.chunk)
         return dataset
