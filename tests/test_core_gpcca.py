@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -178,6 +181,28 @@ def test_same_bits_on_any_number_of_threads():
     one, four = (_core.coarse_transition_matrix(T, chi, None, threads=n) for n in (1, 4))
     assert_array_equal(one, four)
     assert_allclose(one, np.eye(5), atol=1e-8)
+
+
+FRESH = """
+import hashlib, sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+from ferrocyte import _core
+from test_core_gpcca import sets_of
+X = sets_of(None, 5, 9000, 5)
+parts = _core.gpcca_macrostates(X, 5, threads=int(sys.argv[1]))
+print(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in parts)).hexdigest())
+"""
+
+
+def test_same_bits_in_a_fresh_process(request):
+    script = FRESH.format(tests=str(request.path.parent))
+    run = [
+        subprocess.run([sys.executable, "-c", script, n], capture_output=True, text=True, check=True).stdout
+        for n in ("1", "2", "4")
+    ]
+    assert len(run[0]) == 65
+    assert len(set(run)) == 1
 
 
 @pytest.mark.parametrize("weighted", [False, True])
