@@ -6,48 +6,24 @@ import abc
 import copy as copying
 import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
-from ferrocyte._errors import FitError, InvalidDataError, InvalidTypeError, NotComputedError
+from ferrocyte._errors import InvalidDataError, InvalidTypeError, NotComputedError
+from ferrocyte.models._arguments import UNSET, column, fatal, resolve_signal
 from ferrocyte.models._arrays import ARRAYS, ModelArrays
 from ferrocyte.models._cells import above, select_cells
-from ferrocyte.models.signals import Gene, Obs, Signal
+from ferrocyte.models.signals import Signal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BaseModel", "fatal"]
+__all__ = ["BaseModel"]
 
 Array = NDArray[np.float64]
-_UNSET: Any = type("_Unset", (), {"__repr__": lambda self: "<default>"})()
-
-
-@contextmanager
-def fatal(model: BaseModel) -> Iterator[None]:
-    """Raise what happens inside once more as the same type, saying to which model it happened."""
-    try:
-        yield
-    except Exception as err:
-        if "Fatal model" in str(err):
-            raise
-        raise same_error(err, f"Fatal model failure `{model}`. {err}") from err
-
-
-def same_error(err: BaseException, message: str) -> BaseException:
-    """An exception of the same type with another message."""
-    try:
-        out = type(err)(message)
-    except Exception:  # a constructor that wants more than a message
-        return FitError(message)
-    out.__dict__.update(err.__dict__)
-    return out
 
 
 class BaseModel(ModelArrays, abc.ABC):
@@ -111,12 +87,12 @@ class BaseModel(ModelArrays, abc.ABC):
     def prepare(
         self,
         signal: str | Signal | None = None,
-        lineage: str | None = _UNSET,
-        time_key: str = _UNSET,
+        lineage: str | None = UNSET,
+        time_key: str = UNSET,
         backward: bool = False,
         time_range: float | tuple[float | None, float | None] | None = None,
-        data_key: str | None = _UNSET,
-        use_raw: bool = _UNSET,
+        data_key: str | None = UNSET,
+        use_raw: bool = UNSET,
         threshold: float | None = None,
         weight_threshold: float | tuple[float, float] = (0.01, 0.01),
         filter_cells: float | None = None,
@@ -170,7 +146,7 @@ class BaseModel(ModelArrays, abc.ABC):
             is left as it was.
         """
         with fatal(self):
-            if lineage is _UNSET or time_key is _UNSET:
+            if lineage is UNSET or time_key is UNSET:
                 raise InvalidTypeError(
                     "Expected `lineage` and `time_key`. Pass `lineage=None` to have all cells count the same."
                 )
@@ -552,46 +528,3 @@ class BaseModel(ModelArrays, abc.ABC):
         inner = None if self._model is None else re.sub(r"\s+", " ", str(self._model)).strip()
         name = None if self._signal is None else self._signal.name
         return f"<{type(self).__name__}[gene={name!r}, lineage={self._lineage!r}, model={inner}]>"
-
-
-def column(values: ArrayLike, name: str) -> Array:
-    """Values as float64 of shape (n, 1)."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidDataError(f"Expected `{name}` to hold numbers, found others.") from None
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] != 1):
-        raise InvalidDataError(f"Expected `{name}` to be of shape `(n, 1)` or `(n,)`, found `{array.shape}`.")
-    return array.reshape(-1, 1)
-
-
-def resolve_signal(signal: Any, gene: Any, data_key: Any = _UNSET, use_raw: Any = _UNSET) -> Signal:
-    """The signal meant by the arguments of `prepare`; those of the past warn."""
-    past = [n for n, v in (("data_key", data_key), ("use_raw", use_raw)) if v is not _UNSET]
-    if gene is not None:
-        if signal is not None:
-            raise InvalidTypeError("Expected either `signal` or `gene`, found both. Leave `gene` out.")
-        signal, past = gene, ["gene", *past]
-    if isinstance(signal, Signal):
-        if past:
-            raise InvalidTypeError(
-                f"A `Signal` says where it is: {', '.join(f'`{n}`' for n in past)} can not be combined with "
-                "one. Leave that out."
-            )
-        return signal
-    if not isinstance(signal, str):
-        raise InvalidTypeError(
-            f"Expected `signal` to be the name of a gene or a `Signal`, found `{type(signal).__name__}`."
-        )
-    if past:
-        warnings.warn(
-            f"{', '.join(f'`{n}`' for n in past)} is deprecated. Pass a signal, such as "
-            "`ferrocyte.models.Gene('name', layer='layer')` or `Obs('key')`.",
-            DeprecationWarning,
-            stacklevel=5,
-        )
-    raw = bool(use_raw) if use_raw is not _UNSET else False
-    key = None if data_key is _UNSET or raw else data_key
-    if key == "obs":
-        return Obs(signal)
-    return Gene(signal, layer=None if key == "X" else key, use_raw=raw)

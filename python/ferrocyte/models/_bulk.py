@@ -39,7 +39,8 @@ from ferrocyte._options import check_number
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte.models import _splines
-from ferrocyte.models._base import BaseModel, resolve_signal
+from ferrocyte.models._arguments import resolve_signal
+from ferrocyte.models._base import BaseModel
 from ferrocyte.models._cells import Cells, select_cells
 from ferrocyte.models.failed import FailedModel
 from ferrocyte.models.gam import GAM

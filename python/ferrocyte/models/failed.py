@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 from numpy.typing import ArrayLike
 
 from ferrocyte._errors import FitError, InvalidTypeError
-from ferrocyte.models._base import BaseModel, same_error
+from ferrocyte.models._arguments import same_error
+from ferrocyte.models._base import BaseModel
 
 __all__ = ["FailedModel"]
 

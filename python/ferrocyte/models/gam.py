@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ferrocyte._errors import FerrocyteWarning, FitError, InvalidOptionError, InvalidTypeError
 from ferrocyte._options import check_count, check_number, check_option, no_effect
-from ferrocyte.models._base import BaseModel, fatal
+from ferrocyte.models._arguments import fatal
+from ferrocyte.models._base import BaseModel
 from ferrocyte.models._splines import Settings, spline_class
 
 __all__ = ["GAM"]

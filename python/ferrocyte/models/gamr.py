@@ -16,7 +16,8 @@ from ferrocyte._errors import (
     NotComputedError,
 )
 from ferrocyte._options import check_count, check_number, check_option
-from ferrocyte.models._base import BaseModel, fatal
+from ferrocyte.models._arguments import fatal
+from ferrocyte.models._base import BaseModel
 
 __all__ = ["GAMR"]
 

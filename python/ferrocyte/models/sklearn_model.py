@@ -11,7 +11,8 @@ from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError
-from ferrocyte.models._base import BaseModel, fatal
+from ferrocyte.models._arguments import fatal
+from ferrocyte.models._base import BaseModel
 
 __all__ = ["SKLearnModel"]
 
