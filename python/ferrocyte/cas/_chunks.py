@@ -136,6 +136,7 @@ class Job:
         """Work until every cell has an answer or a reason why not; cancelling keeps what is there."""
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="ferrocyte-cas")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="ferrocyte-cas-journal")
+        self._reading = asyncio.Semaphore(self._threads)
         limiter = Limiter(self._max_concurrent)
         self._progress(0)
         try:
@@ -166,7 +167,9 @@ class Job:
         loop = asyncio.get_running_loop()
         digests: list[str] = []
         try:
-            counts = await loop.run_in_executor(executor, self.prepared.counts, chunk.start, chunk.stop)
+            # In turn: the first chunk is written and sent before the next ones are even read.
+            async with self._reading:
+                counts = await loop.run_in_executor(executor, self.prepared.counts, chunk.start, chunk.stop)
             if self._journal is not None:
                 context = self.operation.context()
                 digests = await loop.run_in_executor(executor, counts.digests, context)
