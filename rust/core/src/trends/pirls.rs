@@ -5,9 +5,7 @@ use super::family::{Distribution, Link, Unfit};
 use super::sums::{Response, Sums, Weighting};
 
 /// After so many steps with expected second derivatives, the observed ones are tried.
-const FISHER_STEPS: usize = 6;
-/// The same where the expected ones are there for nothing.
-const CHEAP_STEPS: usize = 12;
+const FISHER_STEPS: usize = 4;
 const HALVINGS: usize = 40;
 
 /// What all genes of a lineage share.
@@ -110,7 +108,7 @@ pub(crate) fn fit(
     let total: f64 = response.design.weights.iter().sum();
     let noise = |value: f64| 1e-12 * (value.abs() + total);
     let weighting = |iteration: usize| match iteration {
-        i if i >= if constant { CHEAP_STEPS } else { FISHER_STEPS } => Some(Weighting::Newton),
+        i if i >= FISHER_STEPS => Some(Weighting::Newton),
         _ if constant => None,
         _ => Some(Weighting::Fisher),
     };
