@@ -412,3 +412,26 @@ class TestFiles:
         model = GAM(cells()).prepare(Gene("g1", layer="half"), None, "t")
         model.write(tmp_path / "m")
         assert GAM.read(tmp_path / "m").signal == Gene("g1", layer="half")
+
+
+@pytest.mark.parametrize(
+    ("gene", "up_in", "not_in"),
+    [("MPO", "Mono", "Ery"), ("GATA1", "Ery", "Mono"), ("KLF1", "Ery", "DC"), ("IRF8", "DC", "Ery")],
+)
+def test_markers_of_human_bone_marrow(gene, up_in, not_in):
+    """Directions as in Setty et al., *Nat. Biotechnol.* 37 (2019), figure 3; CD34 falls in all lineages."""
+    adata = fc.datasets.bone_marrow()
+    names = [str(n) for n in adata.uns["palantir_fate_names"]]
+    adata.obsm["lineages_fwd"] = fc.Lineage(
+        np.asarray(adata.obsm["palantir_fate_probabilities"]), names=names
+    )
+
+    def ends(gene, lineage):
+        model = GAM(adata, lam="reml").prepare(Gene(gene, "log_normalized"), lineage, "palantir_pseudotime")
+        return model.fit().predict()[[0, -1]]
+
+    begin, end = ends(gene, up_in)
+    assert end > 2 * begin
+    assert end > 2 * ends(gene, not_in)[1]
+    begin, end = ends("CD34", up_in)
+    assert end < begin / 2
