@@ -18,6 +18,7 @@ from ferrocyte.pl.random_walks import plot_random_walks, walks_frame
 from ferrocyte.pl.schur_matrix import plot_schur_matrix, schur_frame
 from ferrocyte.pl.spectrum import plot_spectrum, spectrum_frame
 from ferrocyte.pl.states import merge_states, plot_states, states_frame
+from ferrocyte.pl.trend_clusters import cluster_trends, cluster_trends_frame, group_trends
 from ferrocyte.pl.trend_heatmap import heatmap, heatmap_frame
 from ferrocyte.pl.trends import fit_trends, gene_trends, trends_frame
 from ferrocyte.pl.tsi import plot_tsi, tsi_frame
@@ -26,6 +27,8 @@ __all__ = [
     "aggregate_fate_probabilities",
     "aggregated_frame",
     "circular_projection",
+    "cluster_trends",
+    "cluster_trends_frame",
     "coarse_frame",
     "composition_frame",
     "compute_flow",
@@ -33,6 +36,7 @@ __all__ = [
     "drivers_frame",
     "fit_trends",
     "gene_trends",
+    "group_trends",
     "heatmap",
     "heatmap_frame",
     "log_odds",

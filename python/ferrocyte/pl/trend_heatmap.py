@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-__all__ = ["heatmap", "heatmap_frame"]
+__all__ = ["heatmap", "heatmap_frame", "raw_frame"]
 
 
 def heatmap_frame(
@@ -63,7 +63,7 @@ def heatmap_frame(
     InvalidOptionError
         If `n_convolve` is not positive.
     """
-    table = _raw_frame(models, lineage)
+    table = raw_frame(models, lineage)
     table[:] = _smooth(table.to_numpy(), n_convolve)
     if scale:
         table[:] = _scaled(table.to_numpy(), axis=1)
@@ -84,7 +84,8 @@ def heatmap_frame(
     return table.loc[[*first, *(name for name in table.index if name not in first)]]
 
 
-def _raw_frame(models: Models, lineage: str | None) -> pd.DataFrame:
+def raw_frame(models: Models, lineage: str | None) -> pd.DataFrame:
+    """Trends along a lineage as they are: genes as rows, test points as columns; raises as above."""
     fitted = {s: row[lineage] for s, row in models.items() if row.get(lineage)}
     if not fitted:
         raise InvalidDataError(f"Expected at least one trend along {lineage!r}, found none.")
