@@ -17,6 +17,7 @@ from typing import Any
 import estimator_jobs
 import numpy as np
 import scipy.sparse as sp
+import time_jobs
 from anndata import AnnData
 from job import QUIET, Job
 
@@ -98,4 +99,5 @@ JOBS: dict[str, Callable[[ModuleType, AnnData, dict[str, Any], int], Job]] = {
     "cbc": cbc,
     "projection": projection,
     **estimator_jobs.JOBS,
+    **time_jobs.JOBS,
 }
