@@ -136,16 +136,21 @@ RETRIED = {
 }
 
 
+def patience(name):
+    """Short time-outs only where one is waited for: a busy machine must not look like a slow service."""
+    return {"request_timeout": 1.5} if name in ("hang", "drip") else {}
+
+
 @pytest.mark.parametrize("name", RETRIED)
 def test_asked_again_until_answered(server, make_client, name):
     fault = RETRIED[name][0]
     server.fault = lambda u: fault if has_bad(u) and u.attempt <= 2 else None
     adata = cells(N)
     start = time.monotonic()
-    assert right(annotate(make_client(request_timeout=0.6), adata), adata, summary_answer)
+    assert right(annotate(make_client(**patience(name)), adata), adata, summary_answer)
     assert set(server.answered.values()) == {1}
     assert sum(has_bad(u) for u in server.uploads) == 3
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("name", RETRIED)
@@ -153,7 +158,7 @@ def test_given_up_after_all_attempts(server, make_client, name):
     """One chunk is lost for good, the others are not; all its cells are named."""
     fault, kind, status = RETRIED[name]
     server.fault = lambda u: fault if has_bad(u) else None
-    client = make_client(num_attempts_per_chunk=3, request_timeout=0.6)
+    client = make_client(num_attempts_per_chunk=3, **patience(name))
     start = time.monotonic()
     error = incomplete(client, cells(N))
     (failure,) = error.failures
@@ -162,7 +167,7 @@ def test_given_up_after_all_attempts(server, make_client, name):
     assert type(failure.error) is kind
     assert sum(has_bad(u) for u in server.uploads) == 3
     assert len(server.uploads) == 5 + 3
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 30
     assert "4 of 23 cells have no answer" in str(error)
     assert "checkpoint=PATH" in str(error)
 
@@ -410,10 +415,10 @@ def test_pauses_grow_and_are_random(monkeypatch):
 def test_questions_at_the_start_are_asked_again(server, make_client, fault):
     server.route = lambda path, n: fault if n == 0 else None
     adata = cells(3)
-    client = make_client(request_timeout=0.5)
+    client = make_client(request_timeout=1.5)
     start = time.monotonic()
     assert right(annotate(client, adata), adata, summary_answer)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 def test_a_hang_at_the_start_ends(server, make_client):
