@@ -8,6 +8,7 @@ from ferrocyte.pl.coarse import coarse_frame, plot_coarse_T
 from ferrocyte.pl.composition import composition_frame, plot_composition
 from ferrocyte.pl.drivers_correlation import drivers_correlation_frame, plot_lineage_drivers_correlation
 from ferrocyte.pl.flow import compute_flow, plot_single_flow
+from ferrocyte.pl.flows import compute_flows, plot_flow
 from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
 from ferrocyte.pl.model import plot_model, trend_frame
 from ferrocyte.pl.n_states import n_states_frame, plot_n_states
@@ -32,6 +33,7 @@ __all__ = [
     "coarse_frame",
     "composition_frame",
     "compute_flow",
+    "compute_flows",
     "drivers_correlation_frame",
     "drivers_frame",
     "fit_trends",
@@ -46,6 +48,7 @@ __all__ = [
     "pie_values",
     "plot_coarse_T",
     "plot_composition",
+    "plot_flow",
     "plot_lineage_drivers",
     "plot_lineage_drivers_correlation",
     "plot_model",
