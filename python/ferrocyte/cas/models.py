@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from ferrocyte.cas import _frames
 
@@ -48,38 +48,49 @@ class CellTypeSummaryStatisticsResults(_Results):
     class DatasetStatistics(_Model):
         """Neighbors that come from one dataset."""
 
-        dataset_id: str = Field(description="The dataset the neighbors are from")
-        count_per_dataset: int = Field(description="How many neighbors are from it")
-        min_distance: float = Field(description="Smallest distance of the cell to these neighbors")
-        max_distance: float = Field(description="Largest distance")
-        median_distance: float = Field(description="Median distance")
-        mean_distance: float = Field(description="Mean distance")
+        dataset_id: str
+        """The dataset the neighbors are from."""
+        count_per_dataset: int
+        """How many neighbors are from it."""
+        min_distance: float
+        """Smallest distance of the cell to these neighbors."""
+        max_distance: float
+        """Largest distance."""
+        median_distance: float
+        """Median distance."""
+        mean_distance: float
+        """Mean distance."""
 
     class SummaryStatistics(_Model):
         """Neighbors of one cell type."""
 
-        cell_type: str = Field(description="The cell type")
-        cell_count: int = Field(description="How many neighbors are of it")
-        min_distance: float = Field(description="Smallest distance of the cell to these neighbors")
-        p25_distance: float = Field(description="25th percentile of the distances")
-        median_distance: float = Field(description="Median distance")
-        p75_distance: float = Field(description="75th percentile of the distances")
-        max_distance: float = Field(description="Largest distance")
-        dataset_ids_with_counts: list[CellTypeSummaryStatisticsResults.DatasetStatistics] | None = Field(
-            default=None, description="The same by dataset, if asked for and given"
-        )
+        cell_type: str
+        """The cell type."""
+        cell_count: int
+        """How many neighbors are of it."""
+        min_distance: float
+        """Smallest distance of the cell to these neighbors."""
+        p25_distance: float
+        """25th percentile of the distances."""
+        median_distance: float
+        """Median distance."""
+        p75_distance: float
+        """75th percentile of the distances."""
+        max_distance: float
+        """Largest distance."""
+        dataset_ids_with_counts: list[CellTypeSummaryStatisticsResults.DatasetStatistics] | None = None
+        """The same by dataset, if asked for and given."""
 
     class NeighborhoodAnnotation(_Model):
         """One cell."""
 
-        query_cell_id: str = Field(description="Name of the cell")
-        matches: list[CellTypeSummaryStatisticsResults.SummaryStatistics] = Field(
-            description="Cell types among its neighbors"
-        )
+        query_cell_id: str
+        """Name of the cell."""
+        matches: list[CellTypeSummaryStatisticsResults.SummaryStatistics]
+        """Cell types among its neighbors."""
 
-    data: list[CellTypeSummaryStatisticsResults.NeighborhoodAnnotation] = Field(
-        description="One entry a cell, in input order"
-    )
+    data: list[CellTypeSummaryStatisticsResults.NeighborhoodAnnotation]
+    """One entry a cell, in input order."""
 
     def to_frame(self) -> pd.DataFrame:
         """A table with one row for each match of each cell.
@@ -99,23 +110,31 @@ class CellTypeOntologyAwareResults(_Results):
     class Match(_Model):
         """One term."""
 
-        score: float = Field(description="Share of the weight of the neighbors at or below the term")
-        cell_type_ontology_term_id: str = Field(description="The term, as in CL:0000236")
-        cell_type: str = Field(description="Its label")
+        score: float
+        """Share of the weight of the neighbors at or below the term."""
+        cell_type_ontology_term_id: str
+        """The term, as in CL:0000236."""
+        cell_type: str
+        """Its label."""
 
     class OntologyAwareAnnotation(_Model):
         """One cell."""
 
-        query_cell_id: str = Field(description="Name of the cell")
-        matches: list[CellTypeOntologyAwareResults.Match] = Field(description="Terms and their scores")
-        total_weight: float = Field(description="Sum of the weights of all neighbors")
-        total_neighbors: int = Field(description="Number of neighbors")
-        total_neighbors_unrecognized: int = Field(description="Those with a term outside the ontology")
+        query_cell_id: str
+        """Name of the cell."""
+        matches: list[CellTypeOntologyAwareResults.Match]
+        """Terms and their scores."""
+        total_weight: float
+        """Sum of the weights of all neighbors."""
+        total_neighbors: int
+        """Number of neighbors."""
+        total_neighbors_unrecognized: int
+        """Those with a term outside the ontology."""
 
-    data: list[CellTypeOntologyAwareResults.OntologyAwareAnnotation] = Field(
-        description="One entry a cell, in input order"
-    )
-    model_name: str | None = Field(default=None, description="The model that was used")
+    data: list[CellTypeOntologyAwareResults.OntologyAwareAnnotation]
+    """One entry a cell, in input order."""
+    model_name: str | None = None
+    """The model that was used."""
 
     def to_frame(self) -> pd.DataFrame:
         """A table with one row for each match of each cell.
@@ -134,16 +153,21 @@ class MatrixQueryResults(_Results):
     class Match(_Model):
         """One neighbor."""
 
-        cas_cell_index: float = Field(description="Number of the neighbor in the reference")
-        distance: float = Field(description="Its distance to the cell")
+        cas_cell_index: float
+        """Number of the neighbor in the reference."""
+        distance: float
+        """Its distance to the cell."""
 
     class MatrixQueryResult(_Model):
         """One cell."""
 
-        query_cell_id: str = Field(description="Name of the cell")
-        neighbors: list[MatrixQueryResults.Match] = Field(description="Its neighbors")
+        query_cell_id: str
+        """Name of the cell."""
+        neighbors: list[MatrixQueryResults.Match]
+        """Its neighbors."""
 
-    data: list[MatrixQueryResults.MatrixQueryResult] = Field(description="One entry a cell, in input order")
+    data: list[MatrixQueryResults.MatrixQueryResult]
+    """One entry a cell, in input order."""
 
     def to_frame(self) -> pd.DataFrame:
         """A table with one row for each neighbor of each cell.
@@ -162,32 +186,52 @@ class CellQueryResults(_Results):
     class CellariumCellMetadata(_Model):
         """One cell of the reference."""
 
-        cas_cell_index: int = Field(description="Number of the cell in the reference")
-        cell_type: str | None = Field(default=None, description="Cell type")
-        assay: str | None = Field(default=None, description="Assay")
-        disease: str | None = Field(default=None, description="Disease state")
-        donor_id: str | None = Field(default=None, description="Donor")
-        is_primary_data: bool | None = Field(default=None, description="Whether the data are primary")
-        development_stage: str | None = Field(default=None, description="Development stage of the donor")
-        organism: str | None = Field(default=None, description="Organism")
-        self_reported_ethnicity: str | None = Field(default=None, description="Ethnicity, self-reported")
-        sex: str | None = Field(default=None, description="Sex of the donor")
-        suspension_type: str | None = Field(default=None, description="Cells or nuclei")
-        tissue: str | None = Field(default=None, description="Tissue")
-        total_mrna_umis: int | None = Field(default=None, description="Number of mRNA molecules counted")
+        cas_cell_index: int
+        """Number of the cell in the reference."""
+        cell_type: str | None = None
+        """Cell type."""
+        assay: str | None = None
+        """Assay."""
+        disease: str | None = None
+        """Disease state."""
+        donor_id: str | None = None
+        """Donor."""
+        is_primary_data: bool | None = None
+        """Whether the data are primary."""
+        development_stage: str | None = None
+        """Development stage of the donor."""
+        organism: str | None = None
+        """Organism."""
+        self_reported_ethnicity: str | None = None
+        """Ethnicity, self-reported."""
+        sex: str | None = None
+        """Sex of the donor."""
+        suspension_type: str | None = None
+        """Cells or nuclei."""
+        tissue: str | None = None
+        """Tissue."""
+        total_mrna_umis: int | None = None
+        """Number of mRNA molecules counted."""
 
-        cell_type_ontology_term_id: str | None = Field(default=None, description="Term of the cell type")
-        assay_ontology_term_id: str | None = Field(default=None, description="Term of the assay")
-        disease_ontology_term_id: str | None = Field(default=None, description="Term of the disease")
-        development_stage_ontology_term_id: str | None = Field(default=None, description="Term of the stage")
-        organism_ontology_term_id: str | None = Field(default=None, description="Term of the organism")
-        self_reported_ethnicity_ontology_term_id: str | None = Field(
-            default=None, description="Term of the ethnicity"
-        )
-        sex_ontology_term_id: str | None = Field(default=None, description="Term of the sex")
-        tissue_ontology_term_id: str | None = Field(default=None, description="Term of the tissue")
+        cell_type_ontology_term_id: str | None = None
+        """Term of the cell type."""
+        assay_ontology_term_id: str | None = None
+        """Term of the assay."""
+        disease_ontology_term_id: str | None = None
+        """Term of the disease."""
+        development_stage_ontology_term_id: str | None = None
+        """Term of the stage."""
+        organism_ontology_term_id: str | None = None
+        """Term of the organism."""
+        self_reported_ethnicity_ontology_term_id: str | None = None
+        """Term of the ethnicity."""
+        sex_ontology_term_id: str | None = None
+        """Term of the sex."""
+        tissue_ontology_term_id: str | None = None
+        """Term of the tissue."""
 
-    data: list[CellQueryResults.CellariumCellMetadata] = Field(description="One entry a cell that was found")
+    data: list[CellQueryResults.CellariumCellMetadata]
+    """One entry a cell that was found."""
 
     def to_frame(self) -> pd.DataFrame:
         """A table with one row for each cell; columns without any value are left out.
@@ -202,18 +246,28 @@ class CellQueryResults(_Results):
 class OntologicalColumnInfo(_Model):
     """A column of cell metadata that a model can annotate by an ontology."""
 
-    ontology_resource_name: str = Field(description="Name of the ontology document")
-    column_name: str = Field(description="The column")
-    description: str | None = Field(default=None, description="About it")
+    ontology_resource_name: str
+    """Name of the ontology document."""
+    column_name: str
+    """The column."""
+    description: str | None = None
+    """About it."""
 
 
 class CellOntologyResource(_Model):
     """The Cell Ontology as the service uses it."""
 
-    cl_names: list[str] = Field(description="Ids of the terms, sorted")
-    cell_ontology_term_id_to_cell_type: dict[str, str] = Field(description="Label of each term")
-    children_dictionary: dict[str, list[str]] = Field(description="Direct children of each term")
-    shortest_path_lengths_from_cell_root: dict[str, int] = Field(description="Fewest steps from CL:0000000")
-    longest_path_lengths_from_cell_root: dict[str, int] = Field(description="Most steps from CL:0000000")
-    ancestors_dictionary: dict[str, list[str]] | None = Field(default=None, description="All ancestors")
-    descendants_dictionary: dict[str, list[str]] | None = Field(default=None, description="All descendants")
+    cl_names: list[str]
+    """Ids of the terms, sorted."""
+    cell_ontology_term_id_to_cell_type: dict[str, str]
+    """Label of each term."""
+    children_dictionary: dict[str, list[str]]
+    """Direct children of each term."""
+    shortest_path_lengths_from_cell_root: dict[str, int]
+    """Fewest steps from CL:0000000."""
+    longest_path_lengths_from_cell_root: dict[str, int]
+    """Most steps from CL:0000000."""
+    ancestors_dictionary: dict[str, list[str]] | None = None
+    """All ancestors."""
+    descendants_dictionary: dict[str, list[str]] | None = None
+    """All descendants."""
