@@ -273,6 +273,7 @@ def test_a_panel_for_each_pair(adata, gam):
     assert [ax.get_title() for ax in axes[1]] == ["", ""]
     assert [ax.get_ylabel() for ax in axes[:, 0]] == ["up", "down"]
     assert [ax.get_ylabel() for ax in axes[:, 1]] == ["", ""]
+    assert [ax.get_xlabel() for ax in axes.ravel()] == ["", "", "t", "t"]
     line = lines(axes[1, 1])["#0000aa"]
     assert_array_equal(line.get_ydata(), models["down"]["B"].y_test)
     cells, band = axes[0, 0].collections

@@ -268,7 +268,7 @@ def gene_trends(
     look = {
         "hide_cells": hide_cells, "perc": perc, "fate_prob_cmap": fate_prob_cmap, "cell_color": cell_color,
         "alpha": cell_alpha, "lineage_alpha": lineage_alpha, "size": size, "lw": lw, "margins": margins,
-        "conf_int": conf_int is not False, **(plot_kwargs or {}),
+        "conf_int": conf_int is not False, "xlabel": time_key, **(plot_kwargs or {}),
     }  # fmt: skip
     fits = fit_signals(
         adata, model, resolved, lineages, time_key=time_key, backward=backward, time_range=time_range,
@@ -324,8 +324,8 @@ def _draw_grid(
                     _with_data(fitted, adata), ax=ax, cbar=cbar and at[1] == shape[1] - 1,
                     obs_legend_loc=obs_legend_loc if at == (0, shape[1] - 1) else None,
                     **{
-                        "title": title, "ylabel": ylabel, "lineage_color": fits.colors[lineage],
-                        "xlabel": "pseudotime" if at[0] == shape[0] - 1 else None, **look,
+                        "title": title, "ylabel": ylabel, "lineage_color": fits.colors[lineage], **look,
+                        "xlabel": look["xlabel"] if at[0] == shape[0] - 1 else None,
                     },
                 )  # fmt: skip
         _same_colors(list(grid.ravel()))
