@@ -240,3 +240,18 @@ def test_what_can_not_be_drawn(adata, gam):
     with pytest.warns(FerrocyteWarning, match="'z'"):
         order = heatmap(adata, gam, ["z", "early"], "t", return_genes=True, **OFF)
     assert order["A"].tolist() == ["early"]
+
+
+def test_test_points_that_are_not_even(adata, gam):
+    """With `n_test_points=None` trends are known where cells are; pixels are evenly spaced all the same."""
+    uneven = adata[TIME**2 * 1000 % 7 < 3].copy()
+    models, (figure,) = draw(
+        uneven, gam, lineages="A", n_test_points=None, return_models=True, scale=False, n_convolve=None
+    )
+    image = figure.axes[0].images[0]
+    row = [t.get_text() for t in figure.axes[0].get_yticklabels()].index("middle")
+    fit = models["middle"]["A"]
+    x = np.linspace(*image.get_extent()[:2], len(fit.x_test))
+    assert_allclose(np.asarray(image.get_array())[row], np.interp(x, fit.x_test[:, 0], fit.y_test))
+    peak = np.asarray(image.get_array())[row].argmax() / len(x) * x[-1]
+    assert abs(peak - 0.5) < 0.05

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from ferrocyte._errors import (
     FerrocyteWarning,
     FitError,
@@ -183,6 +184,9 @@ def test_callbacks(adata, gam):
     models = fit_trends(adata, gam, ["up", "down"], "t", callback=spec, **OFF)
     assert models["up"]["A"].x_test[-1, 0] == pytest.approx(0.5)
     assert models["up"]["B"].x_test[-1, 0] == pytest.approx(0.8)
+    with pytest.warns(DeprecationWarning, match="data_key"):  # in the way of the past, as the callback has it
+        models = fit_trends(adata, gam, Gene("up", layer="twice"), "t", "A", callback=by_gene, **OFF)
+    assert models["up"]["A"].y_all[-1, 0] == adata.layers["twice"][-1, 0]
     with pytest.raises(InvalidTypeError, match="signal"):
         fit_trends(adata, gam, Obs("score"), "t", callback=by_gene, **OFF)
     with pytest.raises(InvalidOptionError, match="to be complete"):
@@ -227,6 +231,36 @@ def test_failures(adata, gam):
     with pytest.warns(FerrocyteWarning, match="2 of 4"):
         again = fit_trends(adata, models, ["up", "down"], "t", **OFF)
     assert not again["down"]["A"]
+
+
+def test_backward_views_and_unknown_keywords(adata, gam):
+    forward = fit_trends(adata, gam, "up", "t", **OFF)
+    adata.obsm["lineages_bwd"] = adata.obsm.pop("lineages_fwd")
+    backward = fit_trends(adata, gam, "up", "t", backward=True, **OFF)
+    assert_array_equal(backward["up"]["B"].y_test, forward["up"]["B"].y_test)
+    part = adata[N // 2 :]
+    assert fit_trends(part, gam, "up", "t", backward=True, **OFF)["up"]["A"].shape == (N // 2,)
+    gene_trends(part, gam, "up", "t", backward=True, cell_color="kind", **OFF)
+    assert part.is_view
+    with pytest.raises(InvalidTypeError, match="n_knots"):
+        fit_trends(adata, gam, "up", "t", backward=True, n_knots=3, **OFF)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_of_reused_models_are_read_together(adata, gam, sparse):
+    """What comes back holds the values that it was fitted to, of genes in any form and of others."""
+    if sparse:
+        adata.X = sp.csr_matrix(adata.X)
+    signals = ["up", Obs("score"), "bump", Gene("down", layer="twice")]
+    first = fit_trends(adata, gam, signals, "t", **OFF)
+    again = fit_trends(adata, first, signals, "t", **OFF)
+    for signal in signals:
+        signal = Gene(signal) if isinstance(signal, str) else signal
+        for lineage in "AB":
+            assert_array_equal(again[signal.name][lineage].y_all[:, 0], signal.fetch(adata))
+            assert_array_equal(
+                first[signal.name][lineage].y[:, 0], signal.fetch(adata)[: len(first[signal.name][lineage].y)]
+            )
 
 
 def test_other_models(adata):

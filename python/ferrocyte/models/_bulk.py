@@ -46,10 +46,11 @@ from ferrocyte.models.failed import FailedModel
 from ferrocyte.models.gam import GAM
 from ferrocyte.models.signals import Gene, Signal
 
-__all__ = ["fit_many"]
+__all__ = ["fit_many", "read_values"]
 
 Models = dict[str, dict[str | None, BaseModel]]
 Given = BaseModel | Mapping[Any, Any]
+_BLOCK = 256  # genes that are read at once
 _PREPARE = ("threshold", "weight_threshold", "filter_cells", "n_test_points")
 
 
@@ -259,6 +260,30 @@ def _matrices(
     if others:
         matrix = np.column_stack([values for _, values in others])
         yield matrix, np.arange(len(others)), [s for s, _ in others]
+
+
+def read_values(adata: AnnData, models: Iterable[BaseModel]) -> None:
+    """Have models of a bulk fit hold their values. Genes are read together: one by one, sparse rows take long.
+
+    Parameters
+    ----------
+    adata : AnnData
+        What they were fitted to.
+    models : iterable of BaseModel
+        Those that have read their values already, or were not made in bulk, stay as they are.
+    """
+    waiting: dict[Signal, list[BaseModel]] = {}
+    for model in models:
+        if model._rows is not None and model._signal is not None and model.adata is adata:
+            waiting.setdefault(model._signal, []).append(model)
+    signals = list(waiting)
+    for start in range(0, len(signals), _BLOCK):
+        for matrix, columns, members in _matrices(adata, signals[start : start + _BLOCK], {}):
+            block = _adata.select_columns(matrix, np.asarray(columns, dtype=np.intp))
+            for k, signal in enumerate(members):
+                y_all = np.ascontiguousarray(block[:, [k]])
+                for model in waiting[signal]:
+                    model._y_all, model._y, model._rows = y_all, y_all[model._rows], None
 
 
 def _pick(model: Given, signal: str, lineage: str | None) -> BaseModel:

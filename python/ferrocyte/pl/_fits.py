@@ -22,7 +22,7 @@ from ferrocyte._options import no_effect
 from ferrocyte.lineage import Lineage
 from ferrocyte.models import BaseModel, FailedModel, FittedModel, Gene, Signal
 from ferrocyte.models._base import resolve_signal
-from ferrocyte.models._bulk import fit_many
+from ferrocyte.models._bulk import fit_many, read_values
 
 __all__ = ["UNSET", "Fits", "Models", "choose_lineages", "fit_signals", "resolve_signals"]
 
@@ -37,6 +37,7 @@ class Fits:
 
     Attributes
     ----------
+    adata : AnnData
     models : dict
         ``{name of signal: {lineage: model}}``; what failed is a :class:`FailedModel`.
     signals : dict
@@ -48,6 +49,7 @@ class Fits:
         Those that were fitted before.
     """
 
+    adata: AnnData
     models: Models
     signals: dict[str, Signal]
     lineages: list[str | None]
@@ -61,6 +63,7 @@ class Fits:
 
     def returned(self) -> Models:
         """For the user: what was fitted before comes back as a :class:`FittedModel`."""
+        read_values(self.adata, [self.models[s][k] for s, k in self.reused])
         return {
             s: {k: FittedModel.from_model(m) if (s, k) in self.reused else m for k, m in row.items()}
             for s, row in self.models.items()
@@ -243,7 +246,7 @@ def fit_signals(
             out[shown[name]].update(row)
     models = {s: {k: out[s][k] for k in chosen} for s in signals}
     _report(models)
-    return Fits(models, dict(signals), chosen, colors, reused)
+    return Fits(adata, models, dict(signals), chosen, colors, reused)
 
 
 def _is_done(model: BaseModel, by_lineage: bool) -> bool:

@@ -114,9 +114,8 @@ def by_lineage(
     )  # fmt: skip
     figures.append(figure)
     figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.0, wspace=0.0)
-    x = table.columns.to_numpy(dtype=np.float64)
+    x, values = _even(table.columns.to_numpy(dtype=np.float64), table.to_numpy(dtype=np.float64))
     ax = grid[-1, -1]
-    values = table.to_numpy(dtype=np.float64)
     image = ax.imshow(
         values, aspect="auto", interpolation="nearest", cmap=as_colormap(look.cmap),
         extent=(x[0], x[-1], n - 0.5, -0.5),
@@ -155,7 +154,7 @@ def by_gene(
     """One figure: a panel for each gene, lineages are rows; strips are panels above."""
     lineages = [k for k in fits.lineages if any(k in row for row in panels.values())]
     extra = list(dict.fromkeys(name for k in lineages for name in strips.names(k)))
-    points = {k: next(row[k][0] for row in panels.values() if k in row) for k in lineages}
+    points = {k: _even_points(next(row[k][0] for row in panels.values() if k in row)) for k in lineages}
     count = len(extra) + len(panels)
     inches = look.figsize or (7.0, 0.7 + count * (height * len(lineages) + 0.12))
     figure, grid = plt.subplots(
@@ -180,10 +179,10 @@ def by_gene(
             norm = Normalize(0.0, 1.0) if scale else Normalize(low, high)
             for i, k in enumerate(lineages):
                 if k in rows:
-                    x, values = rows[k]
+                    x, values = _even(rows[k][0], rows[k][1][None, :])
                     images.append(
                         ax.imshow(
-                            values[None, :], aspect="auto", interpolation="nearest", cmap=cmap, norm=norm,
+                            values, aspect="auto", interpolation="nearest", cmap=cmap, norm=norm,
                             extent=(x[0], x[-1], i + 0.46, i - 0.46),
                         )
                     )  # fmt: skip
@@ -201,6 +200,20 @@ def by_gene(
             _bar(figure, images[-1], axes, "scaled expression")
         finish(axes[0], save=save, show=show, dpi=look.dpi)
     return figure
+
+
+def _even_points(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linspace(x[0], x[-1], len(x))
+
+
+def _even(
+    x: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values at evenly spaced points, as pixels are, also if test points are not."""
+    even = _even_points(x)
+    if np.allclose(even, x):
+        return even, values
+    return even, np.stack([np.interp(even, x, row) for row in values])
 
 
 def _slot(row: int, n: int) -> tuple[float, float, float, float]:

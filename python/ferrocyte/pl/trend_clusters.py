@@ -356,7 +356,8 @@ def _draw(
     members = _members(trends, clusters)
     x = trends.var[POINTS].to_numpy(dtype=np.float64)
     along = Along(adata, time_key, backward) if keys else None
-    strips = {k: along.covariate(x, lineage, k) for k in keys} if along is not None else {}
+    even = np.linspace(x[0], x[-1], len(x))  # as pixels are
+    strips = {k: along.covariate(even, lineage, k) for k in keys} if along is not None else {}
     values: NDArray[np.float64] = np.asarray(trends.X)
     columns = min(ncols, len(members))
     rows, each = -(-len(members) // columns), 1 + len(keys)
@@ -382,7 +383,7 @@ def _draw(
                     table = category_colors(adata, covariate, list(along_x.categories))
                     legends[covariate] = {c: table[c] for c in along_x.categories if (along_x == c).any()}
                 draw_strip(
-                    below, x, along_x, colors=table, cmap=as_colormap(cmap),
+                    below, even, along_x, colors=table, cmap=as_colormap(cmap),
                     label=covariate if column == 0 else "",
                 )  # fmt: skip
                 below.tick_params(labelsize=7)
