@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import anndata as ad
 import ferrocyte as fc
@@ -221,3 +222,11 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--dry-run" in done.stdout
+
+
+def test_the_guide_lists_the_exit_codes():
+    from ferrocyte.cli._exit import EXIT_CODES
+
+    page = (Path(__file__).parents[1] / "docs/guide/command_line.md").read_text()
+    for code, meaning in EXIT_CODES.items():
+        assert f"| {code} | {meaning.replace('the service', 'the annotation service')} |" in page
