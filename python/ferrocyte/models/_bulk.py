@@ -263,7 +263,7 @@ def _matrices(
 
 
 def read_values(adata: AnnData, models: Iterable[BaseModel]) -> None:
-    """Have models of a bulk fit hold their values. Genes are read together: one by one, sparse rows take long.
+    """Have models of a bulk fit hold their values. Genes are read together: one by one takes long.
 
     Parameters
     ----------
