@@ -135,6 +135,41 @@ def test_files_are_read_a_few_rows_at_a_time(client, tmp_path, monkeypatch, form
     assert right(annotate(client, given_as), expected, summary_answer)
 
 
+def test_matrices_that_are_computed_when_asked_for():
+    """As dask's arrays are: rows are computed a few at a time."""
+    x = cells().X
+    computed = []
+
+    class Lazy:
+        shape, dtype = x.shape, x.dtype
+
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __getitem__(self, rows):
+            return Lazy(rows)
+
+        def compute(self):
+            computed.append(self.rows)
+            return x[self.rows]
+
+    read, values = _rows.reader(Lazy(None))
+    assert values is None
+    assert (read(3, 9) != x[3:9]).nnz == 0
+    assert computed == [slice(3, 9)]
+
+
+def test_files_of_old_anndata(client, tmp_path):
+    """`obs` and `var` as tables in one dataset each, as before anndata 0.7."""
+    adata = cells(5)
+    path = tmp_path / "old.h5ad"
+    with h5py.File(path, "w") as file:
+        file["X"] = adata.X.toarray()
+        for name, index in (("obs", adata.obs_names), ("var", adata.var_names)):
+            file[name] = np.array([(i.encode(),) for i in index], dtype=[("index", "S20")])
+    assert right(annotate(client, path), adata, summary_answer)
+
+
 def test_views(client):
     adata = cells()
     view = adata[np.arange(20, 2, -1), 3:].copy()
