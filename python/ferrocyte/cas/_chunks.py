@@ -109,6 +109,7 @@ class Job:
         self._report = report
         self._stopped: CASError | None = None
         self._current: dict[int, _Chunk] = {}
+        self._sent: set[_Chunk] = set()
         starts = range(0, len(prepared), chunk_size)
         self._queue = deque(
             _Chunk(number, start, min(start + chunk_size, len(prepared)))
@@ -197,6 +198,7 @@ class Job:
             "POST", self.operation.path, self._headers, fields=self.operation.fields, upload=upload
         )
         self.n_sent += 1
+        self._sent.add(chunk)
         try:
             answers, _ = await self._asker.ask(
                 request, lambda response: self.operation.parse(response, names), limiter
@@ -257,7 +259,8 @@ class Job:
         named = {row for failure in self.failures for row in failure.positions}
         error = CASError("Interrupted before an answer came.")
         for chunk in sorted([*self._current.values(), *self._queue], key=lambda c: c.start):
-            self._fail(chunk, [r for r in range(chunk.start, chunk.stop) if r not in named], error, 0)
+            rows = [r for r in range(chunk.start, chunk.stop) if r not in named]
+            self._fail(chunk, rows, error, int(chunk in self._sent))
         self._current.clear()
         self._queue.clear()
         self.failures.sort(key=lambda f: f.positions[0])
