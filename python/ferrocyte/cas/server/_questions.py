@@ -1,0 +1,62 @@
+"""What requests have to say, field by field; anything else ends in a 422 that names the field."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "CellsQuestion",
+    "DeprecatedQuestion",
+    "IdsQuestion",
+    "OntologyQuestion",
+    "SummaryQuestion",
+    "VersionQuestion",
+]
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Question(BaseModel):
+    # Fields of clients to come are no reason to fail.
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class VersionQuestion(_Question):
+    """POST validate-client-version."""
+
+    client_version: str = Field(max_length=64)
+
+
+class IdsQuestion(_Question):
+    """POST query-cells-by-ids."""
+
+    cas_cell_ids: list[int] = Field(max_length=1_000_000)
+    metadata_feature_names: list[str] = Field(max_length=64)
+
+
+class CellsQuestion(_Question):
+    """Fields of every form with counts; alone, those of a search."""
+
+    model_name: str
+
+
+class SummaryQuestion(CellsQuestion):
+    """Fields of the summary statistics strategy."""
+
+    include_extended_output: bool = False
+
+
+class DeprecatedQuestion(CellsQuestion):
+    """Fields of `annotate`."""
+
+    include_dev_metadata: bool = False
+
+
+class OntologyQuestion(CellsQuestion):
+    """Fields of the ontology-aware strategy."""
+
+    prune_threshold: _Finite = 0.05
+    weighting_prefactor: _Finite = 1.0
+    ontology_column_name: str = "cell_type"

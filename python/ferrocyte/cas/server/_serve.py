@@ -1,0 +1,214 @@
+"""From options to a running service, and back to a quiet process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TextIO
+
+import uvicorn
+
+from ferrocyte._errors import InvalidOptionError
+from ferrocyte.cas.local import Routes
+from ferrocyte.cas.server._app import create_app
+from ferrocyte.cas.server._database import Database
+from ferrocyte.cas.server._limits import Limits
+from ferrocyte.cas.server._observe import JSONLines, is_loopback
+from ferrocyte.cas.server._references import References, stamp_of
+from ferrocyte.cas.server._service import Service
+
+__all__ = ["make_service", "name_references", "serve"]
+
+_logger = logging.getLogger(__name__)
+
+
+def name_references(given: list[str]) -> dict[str, Path]:
+    """Folders by model name, from `FOLDER` or `NAME=FOLDER`; without a name, that of the folder.
+
+    Raises
+    ------
+    InvalidOptionError
+        For names that occur twice, folders that do not exist, or nothing at all.
+    """
+    out: dict[str, Path] = {}
+    for text in given:
+        name, found, folder = text.partition("=")
+        path = Path(folder if found else text)
+        name = name if found else path.resolve().stem
+        if not path.exists():
+            raise InvalidOptionError(
+                f"There is no reference {str(path)!r}. `ferrocyte cas build-reference` makes one."
+            )
+        if not name or name in out:
+            raise InvalidOptionError(
+                f"Expected a name of its own for each reference, found {name!r} twice or empty. Name them: "
+                "`--reference NAME=FOLDER`."
+            )
+        out[name] = path
+    if not out:
+        raise InvalidOptionError("Expected at least one reference.")
+    return out
+
+
+def make_service(
+    references: Mapping[str, Path],
+    *,
+    host: str = "127.0.0.1",
+    tokens: Path | None = None,
+    limits: Limits | None = None,
+    feedback_url: str | None = None,
+    watch_seconds: float = 2.0,
+) -> Service:
+    """A service over reference folders; parameters as :func:`serve`."""
+    if tokens is None and not is_loopback(host):
+        raise InvalidOptionError(
+            f"Expected a database of tokens for a service that others can reach (host {host!r}). Pass "
+            "`--tokens FILE`, made with `ferrocyte cas token create`, or bind to 127.0.0.1."
+        )
+
+    def load() -> Routes:
+        from ferrocyte.cas.local import Reference  # type: ignore[attr-defined]
+
+        return Routes({name: Reference.open(path) for name, path in references.items()})
+
+    served = References(load, lambda: stamp_of(references))
+    database = None if tokens is None else Database(tokens)
+    return Service(served, database, limits=limits, feedback_url=feedback_url, watch_seconds=watch_seconds)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and where."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            _logger.info("listening", extra={"fields": {"url": url}})
+            if self._ready is not None:
+                self._ready(url)
+
+
+def make_server(
+    service: Service, host: str, port: int, ready: Callable[[str], None] | None = None
+) -> uvicorn.Server:
+    """The server of a service; `ready` is told the address when it listens."""
+    limits = service.limits
+    config = uvicorn.Config(
+        create_app(service),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        limit_concurrency=limits.connections,
+        # What is at work is finished; nothing can be at work for longer than this.
+        timeout_graceful_shutdown=math.ceil(
+            limits.upload_seconds + 2 * limits.read_seconds + limits.answer_seconds
+        ),
+    )
+    return _Server(config, ready)
+
+
+def serve(
+    references: Mapping[str, Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tokens: Path | None = None,
+    limits: Limits | None = None,
+    feedback_url: str | None = None,
+    watch_seconds: float = 2.0,
+    log: TextIO | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is at work. SIGHUP reloads the references.
+
+    Parameters
+    ----------
+    references : mapping of str to path
+        Reference folders by model name; the first is the default model.
+    host : str, default "127.0.0.1"
+        Address to bind to.
+    port : int, default 8000
+        0 for any that is free.
+    tokens : path, optional
+        Database of tokens and quotas. Needed unless `host` is this machine alone; without it nobody is asked
+        for a token, and requests that call the machine by another name than its own are refused.
+    limits : Limits, optional
+    feedback_url : str, optional
+        Where `feedback/answer` leads.
+    watch_seconds : float, default 2
+        How often to look whether a reference has changed on disk; 0 for never.
+    log : text file, optional
+        Where one JSON object a line is written; default: standard error.
+    ready : callable, optional
+        Told the URL when the service listens.
+
+    Raises
+    ------
+    InvalidOptionError
+        If others could reach the service and there are no tokens.
+    FileFormatError
+        For a reference or a database that can not be read.
+    OSError
+        If the address can not be bound.
+    """
+    service = make_service(
+        references,
+        host=host,
+        tokens=tokens,
+        limits=limits,
+        feedback_url=feedback_url,
+        watch_seconds=watch_seconds,
+    )
+    server = make_server(service, host, port, ready)
+    with _logged(sys.stderr if log is None else log), _kept_signals():
+        try:
+            server.run()
+        except SystemExit:
+            # uvicorn has logged why.
+            raise OSError(f"The service can not listen on {host}, port {port}.") from None
+
+
+@contextlib.contextmanager
+def _logged(stream: TextIO) -> Iterator[None]:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONLines())
+    loggers = [logging.getLogger("ferrocyte.cas"), logging.getLogger("uvicorn.error")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def _kept_signals() -> Iterator[None]:
+    """uvicorn raises the signals that stopped it again; to have stopped as asked is no failure."""
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.signal(name, lambda *_: None) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
