@@ -153,6 +153,8 @@ def test_dry_run_computes_and_writes_nothing(cells, tmp_path, capsys):
         (["--kernel", "velocity:1:softmx_scale=4"], 2, "Did you mean 'softmax_scale'"),
         (["--kernel", "pseudotime:1:time_key=nothing"], 3, "nothing"),
         (["--kernel", "precomputed:1"], 2, "obsp_key"),
+        (["--kernel", "realtime:1"], 2, "time_key"),
+        (["--kernel", "realtime:1:time_key=clusters,rep=X_nothing"], 3, "X_nothing"),
         (["--cluster-key", "cluster"], 2, "'clusters'"),
         (["--drivers-layer", "nothing"], 2, "There are"),
         (["--figures", "figures", "--basis", "tsne9"], 2, "Unable to find a basis"),
@@ -184,6 +186,17 @@ def test_bad_arguments_and_files(cells, tmp_path, capsys):
     assert main(command(cells, there)) == 2
     assert there.read_text() == "mine"
     assert main(command(cells, cells)) == 2
+
+
+def test_backward_needs_a_direction(cells, tmp_path, capsys):
+    out = tmp_path / "out.h5ad"
+    call = ["fate", str(cells), "--backward", "--kernel", "connectivity", "--out", str(out), "--json-log"]
+    assert main(call) == 2
+    assert "direction" in events_of(capsys)[-1]["message"]
+    more = ["--n-states", "1", "--n-initial", "0", "--no-drivers"]
+    velocity = [*call[:3], "--kernel", "velocity:1:softmax_scale=4", *call[5:], *more]
+    assert main(velocity) == 0
+    assert {"T_bwd", "connectivities"} <= set(ad.read_h5ad(out).obsp)
 
 
 def test_figures(cells, tmp_path, capsys):
@@ -222,6 +235,21 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--dry-run" in done.stdout
+
+
+def test_time_points(tmp_path, capsys):
+    adata = fc.datasets.simulate(n_cells=300, n_genes=50, tree="bifurcation", seed=0)
+    adata.obs["day"] = np.where(adata.obs["pseudotime"] > adata.obs["pseudotime"].median(), "2", "1")
+    adata.obs["day"] = adata.obs["day"].astype("category")
+    source, out = tmp_path / "cells.h5ad", tmp_path / "out.h5ad"
+    adata.write_h5ad(source)
+    call = ["fate", str(source), "--kernel", "realtime:1:time_key=day,rep=X_low,self_transitions=uniform"]
+    more = ["--n-states", "1", "--n-initial", "0", "--no-drivers", "--out", str(out), "--json-log"]
+    assert main([*call, *more]) == 0, capsys.readouterr().err
+    kernel = fc.kernels.RealTimeKernel.from_representation(adata, "day", "X_low", show_progress_bar=False)
+    kernel.compute_transition_matrix(self_transitions="uniform")
+    written = ad.read_h5ad(out).obsp["T_fwd"]
+    np.testing.assert_array_equal(written.toarray(), kernel.transition_matrix.toarray())
 
 
 def test_the_guide_lists_the_exit_codes():

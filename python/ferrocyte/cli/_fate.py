@@ -35,6 +35,8 @@ class Step(NamedTuple):
 def run(args: argparse.Namespace, events: Events) -> int:
     """Do the job; see ``ferrocyte fate --help``."""
     specs = [_kernels.parse(text) for text in args.kernels]
+    if args.backward and all(spec.name in _kernels.WITHOUT_DIRECTION for spec in specs):
+        raise UsageError("--backward needs a kernel with a direction, such as velocity or pseudotime.")
     _check(args)
     if args.dry_run:
         # Everything that can be refused without work is refused here, too.

@@ -18,7 +18,8 @@ example:
 kernels are NAME[:WEIGHT[:OPTION=VALUE,...]]; options go to the class of the kernel or to its
 `compute_transition_matrix`, for instance `pseudotime:1:time_key=dpt_pseudotime,threshold_scheme=soft` or
 `velocity:0.8:softmax_scale=4,model=monte_carlo`. Names: velocity, connectivity, pseudotime, cytotrace,
-precomputed. `precomputed:1:obsp_key=T_fwd` takes a matrix that is in the file.
+realtime, precomputed. `realtime:1:time_key=day,rep=X_pca` couples time points by optimal transport,
+`precomputed:1:obsp_key=T_fwd` takes a matrix that is in the file.
 """
 
 

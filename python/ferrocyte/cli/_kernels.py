@@ -16,18 +16,21 @@ from ferrocyte.kernels import (
     CytoTRACEKernel,
     PrecomputedKernel,
     PseudotimeKernel,
+    RealTimeKernel,
     VelocityKernel,
 )
 
-__all__ = ["KernelSpec", "build", "parse"]
+__all__ = ["WITHOUT_DIRECTION", "KernelSpec", "build", "parse"]
 
 CLASSES: dict[str, type[Any]] = {
     "velocity": VelocityKernel,
     "connectivity": ConnectivityKernel,
     "pseudotime": PseudotimeKernel,
     "cytotrace": CytoTRACEKernel,
+    "realtime": RealTimeKernel,
     "precomputed": PrecomputedKernel,
 }
+WITHOUT_DIRECTION = ("connectivity", "realtime")
 # Of the base classes, taken as keywords.
 GRAPH_OPTIONS = ("conn_key", "check_connectivity", "check_symmetric")
 NOT_FOR_FILES = ("adata", "object", "backward", "n_jobs", "backend", "show_progress_bar", "seed", "self")
@@ -84,7 +87,8 @@ def _options(name: str, assignments: str, text: str) -> dict[str, dict[str, Any]
 
 def _known(name: str) -> dict[str, tuple[str, ...]]:
     cls = CLASSES[name]
-    methods: dict[str, Any] = {"__init__": cls.__init__}
+    make = "from_representation" if name == "realtime" else "__init__"
+    methods: dict[str, Any] = {make: getattr(cls, make)}
     if name == "cytotrace":
         methods["compute_cytotrace"] = cls.compute_cytotrace
     if name != "precomputed":
@@ -97,7 +101,7 @@ def _known(name: str) -> dict[str, tuple[str, ...]]:
         )
         for method, function in methods.items()
     }
-    if name != "precomputed":
+    if name not in ("precomputed", "realtime"):
         out["__init__"] += GRAPH_OPTIONS
     return out
 
@@ -140,6 +144,12 @@ def _compute(
     progress: bool,
 ) -> Any:
     cls = CLASSES[spec.name]
+    if spec.name == "realtime":
+        init = dict(spec.options["from_representation"])
+        if "time_key" not in init:
+            raise UsageError("A kernel over time needs its time points: `--kernel realtime:1:time_key=day`.")
+        kernel = cls.from_representation(adata, n_jobs=threads, show_progress_bar=progress, **init)
+        return kernel.compute_transition_matrix(**spec.options["compute_transition_matrix"], n_jobs=threads)
     init = dict(spec.options["__init__"])
     if spec.name == "precomputed":
         if "obsp_key" not in init:
