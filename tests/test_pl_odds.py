@@ -93,6 +93,11 @@ def test_keys(adata):
             log_odds(adata, "A", keys=["g", "h"], threshold=limits)
     plain = log_odds(adata, "A", keys="g", show=False)
     assert len(plain.figure.axes) == 2, "numbers have a colour bar"
+    bare = log_odds(adata, "A", keys="g", show=False, colorbar=False, vmin=0, vmax=100, marker="s")
+    assert len(bare.figure.axes) == 1
+    assert [c.get_clim() for c in bare.collections if c.get_array() is not None][-1] == (0, 100)
+    with pytest.raises(InvalidTypeError, match="no_word"):
+        log_odds(adata, "A", no_word=1)
 
 
 def test_saved(adata, tmp_path):

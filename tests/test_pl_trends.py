@@ -242,6 +242,12 @@ def test_backward_views_and_unknown_keywords(adata, gam):
     assert fit_trends(part, gam, "up", "t", backward=True, **OFF)["up"]["A"].shape == (N // 2,)
     gene_trends(part, gam, "up", "t", backward=True, cell_color="kind", **OFF)
     assert part.is_view
+    for place, says in (
+        ("center center out", "Invalid legend position"),
+        ("upper left up", "Invalid modifier"),
+    ):
+        with pytest.raises(InvalidOptionError, match=says):
+            gene_trends(adata, gam, "up", "t", backward=True, legend_loc=place, **OFF)
     with pytest.raises(InvalidTypeError, match="n_knots"):
         fit_trends(adata, gam, "up", "t", backward=True, n_knots=3, **OFF)
 

@@ -24,6 +24,9 @@ __all__ = ["log_odds", "log_odds_frame"]
 # Added to the ratio before the logarithm is taken.
 SHIFT = 1e-12
 PLAIN = "#4a6785"
+LOOK = (
+    "marker", "vmin", "vmax", "perc", "sort_order", "na_color", "colorbar", "legend_fontsize",
+)  # fmt: skip
 
 
 def log_odds_frame(
@@ -115,6 +118,7 @@ def log_odds(
     save: str | os.PathLike[str] | None = None,
     show: bool | None = None,
     ax: Axes | None = None,
+    **kwargs: Any,
 ) -> Axes | NDArray[Any] | None:
     """Draw the log odds of two fates against experimental time, one point per cell.
 
@@ -158,6 +162,9 @@ def log_odds(
         Default: show in an interactive session, unless the figure is saved.
     ax : matplotlib.axes.Axes, optional
         Draw here, if there is one panel.
+    **kwargs
+        How points look: `marker`, `vmin`, `vmax`, `perc`, `sort_order`, `na_color`, `colorbar`,
+        `legend_fontsize`, as for ``plot_projection``.
 
     Returns
     -------
@@ -173,8 +180,10 @@ def log_odds(
     """
     from ferrocyte.pl._cells import cell_values
     from ferrocyte.pl._common import category_colors, finish, is_interactive
+    from ferrocyte.pl._keywords import sort_keywords
     from ferrocyte.pl._panels import panels
 
+    look = sort_keywords(kwargs, LOOK, "log_odds")
     table = log_odds_frame(adata, lineage_1, lineage_2, time_key, backward)
     names: list[str | None] = [keys] if keys is None or isinstance(keys, str) else list(dict.fromkeys(keys))
     if not names:
@@ -194,7 +203,7 @@ def log_odds(
             colors = None
             if isinstance(chosen, pd.Categorical) and name is not None:
                 colors = category_colors(adata, name, list(chosen.categories))
-            style = {"area": area, "alpha": alpha, "cmap": cmap, "legend_loc": legend_loc}
+            style = {"area": area, "alpha": alpha, "cmap": cmap, "legend_loc": legend_loc, "look": look}
             _draw(panel, xy, chosen, colors, limit, threshold_color, **style)
             panel.axhline(0.0, color="0.6", lw=0.8, ls="--", zorder=0)
             panel.set_title("" if name is None else name, fontsize=fontsize)
@@ -229,17 +238,19 @@ def _draw(
     alpha: float | None,
     cmap: Any,
     legend_loc: Any,
+    look: dict[str, Any],
 ) -> None:
     from ferrocyte.pl._cells import draw_values
 
+    marker = {"marker": look.get("marker", "o")}
     if values is None:
-        draw_values(ax, xy, None, PLAIN, size=area, alpha=alpha)
+        draw_values(ax, xy, None, PLAIN, size=area, alpha=alpha, **marker)
     elif limit is None or isinstance(values, pd.Categorical):
-        draw_values(ax, xy, values, colors, size=area, alpha=alpha, cmap=cmap, legend_loc=legend_loc)
+        draw_values(ax, xy, values, colors, size=area, alpha=alpha, cmap=cmap, legend_loc=legend_loc, **look)
     else:
         above = values > limit
-        draw_values(ax, xy[~above], None, "lightgrey", size=area, alpha=alpha)
-        draw_values(ax, xy[above], None, threshold_color, size=4 * area, alpha=alpha)
+        draw_values(ax, xy[~above], None, "lightgrey", size=area, alpha=alpha, **marker)
+        draw_values(ax, xy[above], None, threshold_color, size=4 * area, alpha=alpha, **marker)
 
 
 def _name_times(ax: Axes, moments: NDArray[np.float64], step: int | None) -> None:

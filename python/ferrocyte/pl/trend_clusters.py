@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ferrocyte import _keys
+from ferrocyte import _adata, _keys
 from ferrocyte._errors import (
     InvalidDataError,
     InvalidOptionError,
@@ -57,7 +57,8 @@ def group_trends(
     random_state : int, optional
         Seed of all steps. Default: 0.
     pca_kwargs : dict, optional
-        For ``sklearn.decomposition.PCA``. Default: up to 50 components, full decomposition.
+        For ``sklearn.decomposition.PCA``; `n_comps` is `n_components`. Default: up to 50 components, full
+        decomposition.
     neighbors_kwargs : dict, optional
         For ``scanpy.pp.neighbors``. Default: up to 15 neighbors by the trends themselves, ``use_rep="X"``;
         ``use_rep="X_pca"``: by their principal components.
@@ -103,9 +104,12 @@ def group_trends(
     import scanpy as sc
     from sklearn import decomposition
 
+    given = dict(pca_kwargs or {})
+    if "n_comps" in given:  # as scanpy calls it
+        given["n_components"] = given.pop("n_comps")
     reduce = {
         "n_components": min(50, n - 1, values.shape[1]), "svd_solver": "full", "random_state": seed,
-        **(pca_kwargs or {}),
+        **given,
     }  # fmt: skip
     out.obsm[PCA] = decomposition.PCA(**reduce).fit_transform(values)
     near = {"use_rep": "X", "n_neighbors": min(15, n - 1), "random_state": seed, **(neighbors_kwargs or {})}
@@ -188,9 +192,9 @@ def cluster_trends(
     sharey: bool = False,
     key: str | None = None,
     random_state: int | None = None,
+    show_progress_bar: bool = True,
     n_jobs: int | None = None,
     backend: str = "loky",
-    show_progress_bar: bool = True,
     figsize: tuple[float, float] | None = None,
     dpi: float | None = None,
     save: str | os.PathLike[str] | None = None,
@@ -269,6 +273,8 @@ def cluster_trends(
     FerrocyteWarning
         If the groups that are there already are of other genes.
     """
+    from ferrocyte.pl._heatmap import as_colormap
+
     if not isinstance(lineage, str):
         raise InvalidTypeError(f"Expected `lineage` to be a string, found `{type(lineage).__name__}`.")
     check_number(ratio, "ratio", above=0.0)
@@ -280,6 +286,10 @@ def cluster_trends(
         use_raw=kwargs.pop("use_raw", UNSET),
         gene_symbols=gene_symbols,
     )
+    as_colormap(cmap)
+    covariates = [covariate_key] if isinstance(covariate_key, str) else list(covariate_key or ())
+    for name in covariates:
+        _adata.column(adata, name)
     key = _keys.trend(lineage) if key is None else key
     trends = None if recompute else _stored(adata, key, resolved)
     fits = None
@@ -297,7 +307,7 @@ def cluster_trends(
             neighbors_kwargs=neighbors_kwargs, clustering_kwargs=clustering_kwargs,
         )  # fmt: skip
     figure = _draw(
-        adata, trends, lineage, time_key, backward, clusters=clusters, covariates=covariate_key, ratio=ratio,
+        adata, trends, lineage, time_key, backward, clusters=clusters, covariates=covariates, ratio=ratio,
         cmap=cmap, ncols=ncols, sharey=sharey, figsize=figsize, dpi=dpi, save=save,
         show=False if show is None and return_figure else show,
     )  # fmt: skip
@@ -335,7 +345,7 @@ def _draw(
     backward: bool,
     *,
     clusters: Sequence[Any] | None,
-    covariates: str | Sequence[str] | None,
+    covariates: Sequence[str],
     ratio: float,
     cmap: Any,
     ncols: int,
@@ -352,7 +362,7 @@ def _draw(
     from ferrocyte.pl._heatmap import as_colormap
     from ferrocyte.pl._strips import Along, draw_strip
 
-    keys = [] if covariates is None else [covariates] if isinstance(covariates, str) else list(covariates)
+    keys = list(covariates)
     members = _members(trends, clusters)
     x = trends.var[POINTS].to_numpy(dtype=np.float64)
     along = Along(adata, time_key, backward) if keys else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from ferrocyte import _adata
 from ferrocyte._errors import InvalidDataError, MissingDataError, suggest
 from ferrocyte._options import check_count, check_number, check_option
 from ferrocyte.models import BaseModel, Signal
@@ -223,6 +224,9 @@ def heatmap(
     InvalidOptionError, InvalidTypeError, MissingDataError, InvalidDataError, FitError
         See :func:`fit_trends` and :func:`heatmap_frame`.
     """
+    from ferrocyte.pl import _heatmap_panels as draw
+    from ferrocyte.pl._heatmap import as_colormap
+
     check_option(mode, "mode", ("lineages", "genes"))
     check_number(lineage_height, "lineage_height", above=0.0)
     resolved = resolve_signals(
@@ -232,13 +236,17 @@ def heatmap(
         use_raw=kwargs.pop("use_raw", UNSET),
         gene_symbols=gene_symbols,
     )
+    as_colormap(cmap)
+    keys = [] if cluster_key is None else [cluster_key] if isinstance(cluster_key, str) else list(cluster_key)
+    for key in keys:
+        _adata.column(adata, key)
+    for name in gene_order or ():
+        if name not in resolved:
+            raise MissingDataError(f"Unable to find {name!r} of `gene_order`.{suggest(name, resolved)}")
     fits = fit_signals(
         adata, model, resolved, lineages, time_key=time_key, backward=backward, time_range=time_range,
         callback=callback, n_jobs=n_jobs, backend=backend, show_progress_bar=show_progress_bar, **kwargs,
     )  # fmt: skip
-    from ferrocyte.pl import _heatmap_panels as draw
-
-    keys = [] if cluster_key is None else [cluster_key] if isinstance(cluster_key, str) else list(cluster_key)
     strips = draw.Strips(adata, time_key, backward, keys, show_fate_probabilities)
     look = draw.Look(cmap, fontsize, time_key if xlabel is None else xlabel, title, cbar, figsize, dpi)
     show = False if show is None and (return_figure or save is not None) else show
@@ -287,11 +295,6 @@ def _gene_panels(
     """For each gene and lineage: test points and values, scaled over all lineages of a gene."""
     fitted = fits.fitted()
     names = list(dict.fromkeys([*(gene_order or ()), *fitted]))
-    unknown = [n for n in names if n not in fits.models]
-    if unknown:
-        raise MissingDataError(
-            f"Unable to find {unknown[0]!r} of `gene_order`.{suggest(unknown[0], fits.models)}"
-        )
     out = {}
     for name in (n for n in names if n in fitted):
         rows = {k: _smooth(np.asarray(m.y_test)[None, :], n_convolve)[0] for k, m in fitted[name].items()}

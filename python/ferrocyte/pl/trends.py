@@ -258,6 +258,8 @@ def gene_trends(
     InvalidOptionError, InvalidTypeError, MissingDataError, FitError
         See :func:`fit_trends`.
     """
+    from ferrocyte.pl._common import legend_place
+
     if genes is not None:
         if signals is not None:
             raise InvalidTypeError("Expected either `signals` or `genes`, found both. Leave `genes` out.")
@@ -265,6 +267,8 @@ def gene_trends(
         signals = genes
     resolved = resolve_signals(adata, signals, data_key=data_key, use_raw=use_raw, gene_symbols=gene_symbols)
     check_count(ncols, "ncols")
+    for place in (legend_loc, obs_legend_loc):
+        legend_place(place)
     look = {
         "hide_cells": hide_cells, "perc": perc, "fate_prob_cmap": fate_prob_cmap, "cell_color": cell_color,
         "alpha": cell_alpha, "lineage_alpha": lineage_alpha, "size": size, "lw": lw, "margins": margins,
