@@ -36,6 +36,8 @@ __all__ = [
     "coupling_row_maxima",
     "eigenvectors",
     "elementwise_product",
+    "embed_counts",
+    "exact_neighbors",
     "fingerprint",
     "first_not_finite",
     "fit_trends",
@@ -45,9 +47,11 @@ __all__ = [
     "hard_threshold",
     "map_to_schema",
     "nan_columns",
+    "ontology_scores",
     "permutation_test",
     "project",
     "random_walks",
+    "refine_neighbors",
     "row_normalize",
     "rows_of_columns",
     "schur_decomposition",
@@ -56,6 +60,7 @@ __all__ = [
     "soft_threshold",
     "stationary_distribution",
     "strong_components",
+    "summary_statistics",
     "time_course_matrix",
     "transport_plan",
     "transport_potentials",
@@ -424,6 +429,71 @@ def absorption_times(
     """Mean and variance of the steps to each target set, for walks that end there; shape (n, n_targets).
 
     0 in the set; infinite and NaN in other sets and where the set is reached with probability below 1e-14.
+    """
+
+# Annotation -------------------------------------------------------------------------------------------
+
+def embed_counts(
+    counts: _Features,
+    totals: NDArray[np.float32],
+    weights: NDArray[np.float32] | NDArray[np.float64],
+    offset: NDArray[np.float64],
+    *,
+    scale: float = ...,
+    eps: float = ...,
+    threads: int = ...,
+) -> NDArray[np.float64]:
+    """``log1p(counts * scale / (totals + eps)) @ weights - offset``; a row does not depend on other rows."""
+
+def exact_neighbors(
+    reference: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    *,
+    metric: str,
+    threads: int = ...,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows and distances of the `k` nearest rows of `reference`, nearest first, of equal ones the first.
+
+    `metric` is ``"cosine"``, ``"l2"`` or ``"dot"`` (minus the product). Distances are formed in float64 and
+    rounded to 9 decimals.
+    """
+
+def refine_neighbors(
+    reference: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    candidates: NDArray[np.int64],
+    k: int,
+    *,
+    metric: str,
+    threads: int = ...,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """As `exact_neighbors`, among the rows `candidates` of each query; negative ones are none."""
+
+def ontology_scores(
+    terms: NDArray[np.int32],
+    distances: NDArray[np.float64],
+    indptr: NDArray[np.int64],
+    upward: NDArray[np.int32],
+    *,
+    prune: float,
+    prefactor: float,
+    threads: int = ...,
+) -> tuple[
+    NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]
+]:
+    """Shares of weight that terms collect: pointers, terms, scores; weight and unknown terms of each query.
+
+    `terms` and `distances` are of the neighbors, query by neighbor, negative terms for none;
+    ``upward[indptr[t]:indptr[t + 1]]`` are term t and all above it.
+    """
+
+def summary_statistics(
+    groups: NDArray[np.int32], distances: NDArray[np.float64], *, threads: int = ...
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+    """Groups of neighbors of each query: pointers, groups, counts, statistics.
+
+    Statistics are minimum, quartiles, maximum and mean; groups come by size, then by their first neighbor.
     """
 
 # Counts -----------------------------------------------------------------------------------------------

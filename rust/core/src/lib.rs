@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod algebra;
+pub mod annotation;
 pub mod csr;
 pub mod drivers;
 pub mod error;

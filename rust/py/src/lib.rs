@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // documented in python/ferrocyte/_core.pyi, where its users look
 
 mod algebra;
+mod annotation;
 mod array;
 mod drivers;
 mod error;
@@ -33,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     walk::register(module)?;
     scores::register(module)?;
     schema::register(module)?;
+    annotation::register(module)?;
     spectral::register(module)?;
     gpcca::register(module)?;
     velocity::register(module)?;
