@@ -7,7 +7,7 @@ now and then as `progress(done, total)`; what it raises stops the job.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,7 @@ def column_correlations(
 
 # Drivers ----------------------------------------------------------------------------------------------
 
+@final
 class ColumnCorrelations:
     """Pearson correlation of columns with targets, from rows that come piece by piece.
 
