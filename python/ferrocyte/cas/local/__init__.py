@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from ferrocyte.cas.local._build import EXACT_UP_TO, build_reference
+from ferrocyte.cas.local._ontology import Ontology, packaged_ontology, read_ontology
+from ferrocyte.cas.local._reference import Reference
 from ferrocyte.cas.local._routes import RouteError, Routes
+from ferrocyte.cas.local._transport import LocalTransport
 
-__all__ = ["RouteError", "Routes"]
+__all__ = [
+    "EXACT_UP_TO",
+    "LocalTransport",
+    "Ontology",
+    "Reference",
+    "RouteError",
+    "Routes",
+    "build_reference",
+    "packaged_ontology",
+    "read_ontology",
+]
