@@ -190,7 +190,7 @@ def test_other_files_are_refused(tmp_path, kind):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
 def test_who_can_be_reached_needs_tokens(tmp_path, host):
     with pytest.raises(InvalidOptionError, match="--tokens"):
-        make_service({"a": tmp_path}, host=host)
+        make_service([("a", tmp_path)], host=host)
 
 
 def test_quota_is_per_user(guarded, database, tokens):

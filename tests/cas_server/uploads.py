@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from cas_cells import SCHEMA
 
+HTTP = httpx.Client(trust_env=False)  # to make one for each request takes longer than the request
 GENERAL, OPERATIONS = "/api/cellarium-general", "/api/cellarium-cell-operations"
 
 
@@ -35,7 +36,7 @@ def on_schema(n=4, seed=0, kind="csr", schema=SCHEMA, prefix="cell"):
 
 def post(server, path, file, headers=None, timeout=60.0, **fields):
     """A form with a file."""
-    return httpx.post(
+    return HTTP.post(
         f"{server.url}{OPERATIONS}/{path}",
         files={"file": ("adata.h5ad", file, "application/octet-stream")},
         data=fields,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ferrocyte.cli import _cas_server_arguments
 from ferrocyte.cli._events import Events
 
 __all__ = ["add"]
@@ -66,6 +67,7 @@ def add(commands: Any) -> None:
     _verb(verbs, "models", "list the models of the service")
     _verb(verbs, "quota", "show how many cells may still be annotated")
     cas.set_defaults(run=_run)
+    _cas_server_arguments.add(verbs)
 
 
 def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:

@@ -99,7 +99,7 @@ class Gate:
             503 if the line is full. A 429 would be kinder English, but clients take it for the quota.
         """
         if self.inside >= self._most:
-            raise Refusal(503, "The service is busy. Ask again in a moment.", {"Retry-After": "2"})
+            raise Refusal(503, "The service is busy. Ask again in a moment.", {"Retry-After": "1"})
         self.inside += 1
         try:
             async with self._places:

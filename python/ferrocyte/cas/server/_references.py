@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,15 @@ class References:
         return self.hits, self.misses, 2 * len(self.current.genes), n
 
 
-def stamp_of(paths: Mapping[str, Path]) -> tuple[Any, ...]:
+def stamp_of(paths: Iterable[Path]) -> tuple[Any, ...]:
     """Changes when a folder, or a file right in it, is written or exchanged."""
     found: list[Any] = []
-    for name, path in paths.items():
-        for item in (path, *(sorted(path.iterdir()) if path.is_dir() else ())):
-            try:
-                state = item.stat()
-                found.append((name, item.name, state.st_ino, state.st_mtime_ns, state.st_size))
-            except OSError:
-                found.append((name, item.name, None))
+    for path in paths:
+        try:
+            items = [path, *(sorted(path.iterdir()) if path.is_dir() else ())]
+            states = [item.stat() for item in items]
+        except OSError:  # in the middle of being exchanged
+            found.append((path, None))
+            continue
+        found.extend((s.st_ino, s.st_mtime_ns, s.st_size) for s in states)
     return tuple(found)

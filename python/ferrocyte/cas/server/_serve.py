@@ -7,9 +7,9 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import uvicorn
 
@@ -22,41 +22,64 @@ from ferrocyte.cas.server._observe import JSONLines, is_loopback
 from ferrocyte.cas.server._references import References, stamp_of
 from ferrocyte.cas.server._service import Service
 
-__all__ = ["make_service", "name_references", "serve"]
+if TYPE_CHECKING:
+    from ferrocyte.cas.local._reference import Reference
+
+__all__ = ["make_server", "make_service", "name_references", "open_references", "serve"]
 
 _logger = logging.getLogger(__name__)
 
 
-def name_references(given: list[str]) -> dict[str, Path]:
-    """Folders by model name, from `FOLDER` or `NAME=FOLDER`; without a name, that of the folder.
+def name_references(given: Sequence[str]) -> list[tuple[str | None, Path]]:
+    """Folders with the model names they are given, from `FOLDER` or `NAME=FOLDER`.
 
     Raises
     ------
     InvalidOptionError
-        For names that occur twice, folders that do not exist, or nothing at all.
+        For folders that do not exist, empty names, or nothing at all.
     """
-    out: dict[str, Path] = {}
+    out: list[tuple[str | None, Path]] = []
     for text in given:
-        name, found, folder = text.partition("=")
-        path = Path(folder if found else text)
-        name = name if found else path.resolve().stem
+        name, named, folder = text.partition("=")
+        path = Path(folder if named else text)
         if not path.exists():
             raise InvalidOptionError(
                 f"There is no reference {str(path)!r}. `ferrocyte cas build-reference` makes one."
             )
-        if not name or name in out:
+        if named and not name.strip():
+            raise InvalidOptionError(f"Expected `--reference NAME={folder}`, found no name in {text!r}.")
+        out.append((name.strip() if named else None, path))
+    if not out:
+        raise InvalidOptionError("Expected at least one reference: `--reference FOLDER`.")
+    return out
+
+
+def open_references(given: Sequence[tuple[str | None, Path]]) -> dict[str, Reference]:
+    """References by model name; who was given none goes by the name in its folder.
+
+    Raises
+    ------
+    InvalidOptionError
+        If two go by the same name.
+    FileFormatError
+    """
+    from ferrocyte.cas.local._reference import Reference
+
+    out: dict[str, Reference] = {}
+    for name, path in given:
+        reference = Reference(path)
+        known = reference.name if name is None else name
+        if known in out:
             raise InvalidOptionError(
-                f"Expected a name of its own for each reference, found {name!r} twice or empty. Name them: "
+                f"Expected a name of its own for each reference, found {known!r} twice. Name them: "
                 "`--reference NAME=FOLDER`."
             )
-        out[name] = path
-    if not out:
-        raise InvalidOptionError("Expected at least one reference.")
+        out[known] = reference
     return out
 
 
 def make_service(
-    references: Mapping[str, Path],
+    references: Sequence[tuple[str | None, Path]],
     *,
     host: str = "127.0.0.1",
     tokens: Path | None = None,
@@ -71,12 +94,8 @@ def make_service(
             "`--tokens FILE`, made with `ferrocyte cas token create`, or bind to 127.0.0.1."
         )
 
-    def load() -> Routes:
-        from ferrocyte.cas.local import Reference  # type: ignore[attr-defined]
-
-        return Routes({name: Reference.open(path) for name, path in references.items()})
-
-    served = References(load, lambda: stamp_of(references))
+    paths = [path for _, path in references]
+    served = References(lambda: Routes(open_references(references)), lambda: stamp_of(paths))
     database = None if tokens is None else Database(tokens)
     return Service(served, database, limits=limits, feedback_url=feedback_url, watch_seconds=watch_seconds)
 
@@ -123,7 +142,7 @@ def make_server(
 
 
 def serve(
-    references: Mapping[str, Path],
+    references: Sequence[tuple[str | None, Path]],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -138,8 +157,9 @@ def serve(
 
     Parameters
     ----------
-    references : mapping of str to path
-        Reference folders by model name; the first is the default model.
+    references : sequence of (str or None, path)
+        Reference folders and their model names; None for the name in the folder. The first is the default
+        model.
     host : str, default "127.0.0.1"
         Address to bind to.
     port : int, default 8000
@@ -178,6 +198,7 @@ def serve(
     with _logged(sys.stderr if log is None else log), _kept_signals():
         try:
             server.run()
+            _logger.info("stopped")
         except SystemExit:
             # uvicorn has logged why.
             raise OSError(f"The service can not listen on {host}, port {port}.") from None

@@ -1,0 +1,415 @@
+"""Uploads that are broken, wrong or meant to harm: a 4xx with a reason, never a crash, never a hang."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from urllib.parse import urlsplit
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+from cas_cells import SCHEMA
+from ferrocyte.cas._upload import GeneList
+from ferrocyte.cas.server._limits import Limits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from served import FakeRoutes, Running
+from uploads import HTTP, OPERATIONS, h5ad, on_schema, post
+
+SEARCH = "nearest-neighbor-search"
+N = len(SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A service with little patience and little room."""
+    limits = Limits(
+        max_upload_bytes=2**20,
+        max_question_bytes=2**16,
+        max_cells=50,
+        max_values=900,
+        max_reader_bytes=2**28,
+        upload_seconds=3.0,
+        read_seconds=3.0,
+    )
+    with Running(lambda: FakeRoutes(SCHEMA), limits=limits) as server:
+        yield server
+
+
+def edited(change, **how):
+    """A good file after `change(file)`."""
+    buffer = io.BytesIO(h5ad(on_schema(**how)))
+    with h5py.File(buffer, "r+") as file:
+        change(file)
+    return buffer.getvalue()
+
+
+def replace(file, path, data=None, **how):
+    attrs = dict(file[path].attrs)
+    del file[path]
+    new = file.create_dataset(path, data=data, **how)
+    new.attrs.update(attrs)
+
+
+def cast(path, dtype):
+    return lambda file: replace(file, path, file[path][...].astype(dtype))
+
+
+def put(path, at, value):
+    def change(file):
+        file[path][at] = value
+
+    return change
+
+
+def link(path, to):
+    def change(file):
+        del file[path]
+        file[path] = to
+
+    return change
+
+
+def drop(path):
+    def change(file):
+        del file[path]
+
+    return change
+
+
+def attr(path, name, value):
+    def change(file):
+        file[path].attrs[name] = value
+
+    return change
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout(shape=file["X/data"].shape, dtype="f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", shape=file["X/data"].shape)
+    del file["X/data"]
+    file.create_virtual_dataset("X/data", layout)
+
+
+def external(file):
+    n = file["X/data"].shape[0]
+    replace(file, "X/data", shape=(n,), dtype="f4", external=[("/etc/passwd", 0, 4 * n)])
+
+
+def bomb(file):
+    """A petabyte, declared; nothing of it is there."""
+    replace(file, "X/data", shape=(2**48,), dtype="f4", chunks=(2**20,), compression="gzip")
+
+
+def dense_bomb(file):
+    del file["X"]
+    file.create_dataset("X", shape=(4, 2**50), dtype="f4", chunks=(1, 2**20))
+
+
+def names_bomb(file):
+    replace(file, "obs/_index", shape=(2**40,), dtype=h5py.string_dtype(), chunks=(2**16,))
+
+
+def same_text_many_times(file):
+    """Short pointers to one long piece of text."""
+    replace(file, "obs/_index", data=["x" * 10_000] * 4, dtype=h5py.string_dtype())
+
+
+def itself(file):
+    del file["obs"]
+    file["obs"] = file["/"]
+
+
+def number_names(file):
+    replace(file, "obs/_index", data=np.arange(4))
+
+
+def plugin(file):
+    """A filter that would have to be loaded."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_chunk((4,))
+    plist.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, ())
+    del file["obs/total_mrna_umis"]
+    space = h5py.h5s.create_simple((4,))
+    h5py.h5d.create(file["obs"].id, b"total_mrna_umis", h5py.h5t.NATIVE_FLOAT, space, plist)
+
+
+def twice(file):
+    indices = file["X/indices"][...]
+    indices[1] = indices[0]
+    file["X/indices"][...] = indices
+
+
+BAD = {
+    "float64": (cast("X/data", "f8"), 400, "float32"),
+    "integers": (cast("X/data", "i4"), 400, "float32"),
+    "big endian": (cast("X/data", ">f4"), 400, "float32"),
+    "totals float64": (cast("obs/total_mrna_umis", "f8"), 400, "total_mrna_umis"),
+    "no totals": (drop("obs/total_mrna_umis"), 400, "total_mrna_umis"),
+    "no X": (drop("X"), 400, "'X'"),
+    "no obs": (drop("obs"), 400, "'obs'"),
+    "no var": (drop("var"), 400, "'var'"),
+    "no index": (drop("obs/_index"), 400, "_index"),
+    "no indptr": (drop("X/indptr"), 400, "indptr"),
+    "float indices": (cast("X/indices", "f4"), 400, "integers"),
+    "negative index": (put("X/indices", 0, -1), 400, "range"),
+    "large index": (put("X/indices", 0, N), 400, "range"),
+    "indptr starts late": (put("X/indptr", 0, 1), 400, "indptr"),
+    "indptr falls": (put("X/indptr", 2, 0), 400, "indptr"),
+    "indptr beyond": (put("X/indptr", 4, 10**6), 400, "X/data"),
+    "a gene twice": (twice, 400, "twice"),
+    "other shape": (attr("X", "shape", [4, N + 1]), 400, "shape"),
+    "shape of words": (attr("X", "shape", "4 by 30"), 400, "shape"),
+    "other kind": (attr("X", "encoding-type", "coo_matrix"), 400, "coo_matrix"),
+    "kind is a list": (attr("X", "encoding-type", ["csr_matrix"] * 3), 400, "encoding-type"),
+    "index elsewhere": (attr("obs", "_index", "../var/_index"), 400, "obs"),
+    "index is the folder": (attr("obs", "_index", "."), 400, "obs"),
+    "index is a number": (attr("obs", "_index", 3), 400, "_index"),
+    "soft link": (link("X/data", h5py.SoftLink("/obs/total_mrna_umis")), 400, "SoftLink"),
+    "dangling link": (link("X", h5py.SoftLink("/nowhere")), 400, "SoftLink"),
+    "external link": (link("X", h5py.ExternalLink("/etc/passwd", "/")), 400, "ExternalLink"),
+    "virtual": (virtual, 400, "other files"),
+    "external data": (external, 400, "other files"),
+    "filter": (plugin, 400, "32015"),
+    "bomb": (bomb, 400, "X/data"),
+    "dense bomb": (dense_bomb, 400, "shape"),
+    "names bomb": (names_bomb, 413, "obs"),
+    "same text": (same_text_many_times, 400, "4096"),
+    "itself": (itself, 400, "obs"),
+    "names are numbers": (number_names, 400, "strings"),
+    "group for X/data": (lambda f: (drop("X/data")(f), f.create_group("X/data")), 400, "dataset"),
+    "two dimensions": (lambda f: replace(f, "X/data", data=np.zeros((3, 3), "f4")), 400, "dimension"),
+    "scalar": (lambda f: replace(f, "X/data", data=np.float32(1)), 400, "dimension"),
+    "empty space": (lambda f: replace(f, "X/data", data=h5py.Empty("f4")), 400, "dimension"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files(small, name):
+    change, status, says = BAD[name]
+    found = post(small, SEARCH, edited(change), model_name="first")
+    assert (found.status_code, says in found.json()["detail"]) == (status, True), found.text
+    assert post(small, SEARCH, h5ad(on_schema()), model_name="first").is_success
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "says"),
+    [
+        (b"", 400, "HDF5"),
+        (b"\x89HDF\r\n\x1a\n", 400, "HDF5"),
+        (b"PK\x03\x04" + bytes(100), 400, "HDF5"),
+        (h5ad(on_schema(n=51)), 413, "50"),
+        (h5ad(on_schema(n=50)), 413, "900"),
+        (h5ad(on_schema(n=50, kind="dense")), 413, "900"),
+        (h5ad(on_schema(schema=SCHEMA[::-1])), 400, "another order"),
+        (h5ad(on_schema(schema=SCHEMA[:-1])), 400, "1 are missing"),
+        (h5ad(on_schema(schema=[*SCHEMA[:-1], "TP53"])), 400, "TP53"),
+        (bytes(2**20 + 1), 413, "1048576"),
+    ],
+)
+def test_wrong_genes_and_sizes(small, file, status, says):
+    found = post(small, SEARCH, file, model_name="first")
+    assert found.status_code == status
+    assert says in found.json()["detail"]
+
+
+def test_no_cells(small):
+    found = post(
+        small,
+        SEARCH,
+        edited(lambda f: replace(f, "obs/_index", data=[], dtype=h5py.string_dtype())),
+        model_name="first",
+    )
+    assert (found.status_code, "one cell" in found.text) == (400, True)
+
+
+def test_a_large_body_without_a_length(small):
+    """Chunked: the limit holds for what comes, not for what is said."""
+
+    def body():
+        for _ in range(40):
+            yield bytes(2**16)
+
+    found = HTTP.post(f"{small.url}{OPERATIONS}/query-cells-by-ids", content=body())
+    assert found.status_code == 413
+
+
+def test_a_body_that_does_not_come(small):
+    """It is waited for three seconds, not for ever."""
+    url = urlsplit(small.url)
+    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+        connection.sendall(
+            f"POST {OPERATIONS}/{SEARCH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode()
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_too_large_is_sent_in_parts(small, make_client):
+    """Our client takes a 413 as a request for smaller chunks."""
+    from cas_cells import cells, right
+    from cas_server import search_answer
+
+    adata = cells(n=120)
+    client = make_client(small)
+    results = client.search_matrix(adata, chunk_size=120)
+    assert right(results, adata, search_answer)
+
+
+@pytest.mark.parametrize("kind", ["dies", "hangs"])
+def test_readers_are_replaced(start, tmp_path, monkeypatch, kind):
+    """A reader that dies, or never ends, takes nothing with it."""
+    from ferrocyte.cas.server import _uploads
+
+    how = "os.kill(os.getpid(), 11)" if kind == "dies" else "time.sleep(600)"
+    script = tmp_path / "reader.py"
+    script.write_text(
+        "import os, sys, time, runpy\n"
+        f"sys.path.insert(0, {str(_uploads._SCRIPT.parent)!r})\n"
+        "import _reader\n"
+        "right = _reader.answer\n"
+        "def answer(content, asked):\n"
+        f"    if len(content) < 1000: {how}\n"
+        "    return right(content, asked)\n"
+        "_reader.serve(sys.stdin.buffer, sys.stdout.buffer, answer)\n"
+    )
+    monkeypatch.setattr(_uploads, "_SCRIPT", script)
+    server = start(limits=Limits(readers=1, read_seconds=2.0))
+    good = h5ad(on_schema())
+    assert post(server, SEARCH, good, model_name="first").is_success
+    found = post(server, SEARCH, b"short", model_name="first")
+    assert found.status_code == 400
+    assert ("damaged" if kind == "dies" else "2 seconds") in found.json()["detail"]
+    assert post(server, SEARCH, good, model_name="first").is_success
+    assert server.service.readers.deaths == (2 if kind == "dies" else 0)
+
+
+def test_readers_end_with_the_service(start):
+    server = start()
+    assert post(server, SEARCH, h5ad(on_schema()), model_name="first").is_success
+    reader = server.service.readers._idle.get_nowait() or server.service.readers._idle.get_nowait()
+    server.service.readers._idle.put_nowait(reader)
+    assert server.stop()
+    assert not reader.alive
+
+
+# Fuzz -------------------------------------------------------------------------------------------------
+
+GOOD = {kind: h5ad(on_schema(kind=kind)) for kind in ("csr", "csc", "dense")}
+FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def quiet(found):
+    """Refused with a reason, or answered for four cells."""
+    assert found.status_code in (200, 400, 413, 422), found.text
+    assert isinstance(found.json() if found.is_success else found.json()["detail"], str | list)
+
+
+@FUZZ
+@given(
+    kind=st.sampled_from(sorted(GOOD)),
+    flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=30),
+    head=st.booleans(),
+)
+def test_flipped_bytes(small, kind, flips, head):
+    """Most of what steers HDF5 is near the start of these files."""
+    content = bytearray(GOOD[kind])
+    for at, change in flips:
+        content[at % (4096 if head else len(content))] ^= change
+    quiet(post(small, SEARCH, bytes(content), model_name="first", timeout=20))
+
+
+@FUZZ
+@given(kind=st.sampled_from(sorted(GOOD)), cut=st.floats(0, 1), junk=st.binary(max_size=200))
+def test_files_cut_short(small, kind, cut, junk):
+    content = GOOD[kind]
+    quiet(post(small, SEARCH, content[: int(cut * len(content))] + junk, model_name="first", timeout=20))
+
+
+@FUZZ
+@given(
+    body=st.one_of(
+        st.binary(max_size=400),
+        st.lists(
+            st.sampled_from(
+                [
+                    b"--x",
+                    b"--x--",
+                    b"\r\n",
+                    b"\n",
+                    b"Content-Disposition: form-data; ",
+                    b'name="file"',
+                    b";",
+                    b'filename="adata.h5ad"',
+                    b'name="model_name"',
+                    b"\r\n\r\n",
+                    b"first",
+                    b":",
+                    b"\x00",
+                    b'"',
+                ]
+            ),
+            max_size=30,
+        ).map(b"".join),
+    ),
+    kind=st.sampled_from(
+        [
+            "multipart/form-data; boundary=x",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=x; charset=utf-99",
+            "text/plain",
+            "",
+        ]
+    ),
+)
+def test_broken_forms(small, body, kind):
+    quiet(
+        HTTP.post(
+            f"{small.url}{OPERATIONS}/{SEARCH}", content=body, headers={"content-type": kind}, timeout=20
+        )
+    )
+
+
+@FUZZ
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["model_name", "prune_threshold", "weighting_prefactor", "ontology_column_name"]),
+        st.text(max_size=30),
+    )
+)
+def test_any_fields(small, fields):
+    path = "annotate-cell-type-ontology-aware-strategy"
+    quiet(post(small, path, GOOD["csr"], **fields))
+
+
+@FUZZ
+@given(
+    body=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda x: (
+            st.lists(x) | st.dictionaries(st.sampled_from(["cas_cell_ids", "metadata_feature_names", "x"]), x)
+        ),
+        max_leaves=10,
+    )
+)
+def test_any_json(small, body):
+    content = json.dumps(body).encode()
+    quiet(HTTP.post(f"{small.url}{OPERATIONS}/query-cells-by-ids", content=content, timeout=20))
+
+
+def test_after_all_that(small):
+    """It still answers, and its readers were not worn out."""
+    assert post(small, SEARCH, h5ad(on_schema()), model_name="first").is_success
+    assert httpx.get(f"{small.url}/healthz").is_success
+
+
+def test_gene_lists_are_told_apart():
+    """What the reader computes is what the service compares with."""
+    import hashlib
+
+    digest = hashlib.blake2b("\n".join(SCHEMA).encode(), digest_size=16).digest()
+    assert GeneList(SCHEMA).digest == digest != GeneList(SCHEMA[::-1]).digest
