@@ -41,6 +41,7 @@ from ferrocyte.cas.models import (
 
 if TYPE_CHECKING:
     from ferrocyte.cas._upload import GeneList
+    from ferrocyte.cas.local import References
 
 __all__ = ["AsyncCASClient"]
 
@@ -136,6 +137,27 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             )
         self._policy = policy
         self._service = Service(transport, policy, secret)
+
+    @classmethod
+    def local(
+        cls,
+        reference: References,
+        cell_type_column: str | None = None,
+        *,
+        n_jobs: int | None = None,
+        **options: Any,
+    ) -> AsyncCASClient:
+        """As :meth:`CASClient.local`; a reference that has to be built is built before this returns."""
+        from ferrocyte.cas.local import LocalTransport, open_references
+        from ferrocyte.cas.local._open import LOCAL_LIMITS
+
+        if cell_type_column is not None:
+            options["n_jobs"] = n_jobs
+        references = open_references(reference, cell_type_column, **options)
+        transport = LocalTransport(references, threads=threads(n_jobs))
+        out = cls(transport=transport, n_jobs=n_jobs, **LOCAL_LIMITS)
+        out._where = f"local: {', '.join(references)}"
+        return out
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"

@@ -25,6 +25,7 @@ from ferrocyte.cas.models import (
 if TYPE_CHECKING:
     from ferrocyte.cas._http import Transport
     from ferrocyte.cas._service import Quota
+    from ferrocyte.cas.local import References
 
 __all__ = ["CASClient"]
 
@@ -103,6 +104,57 @@ class CASClient(DeprecatedMethods):
             transport=transport,
         )
         self._thread = LoopThread()
+
+    @classmethod
+    def local(
+        cls,
+        reference: References,
+        cell_type_column: str | None = None,
+        *,
+        n_jobs: int | None = None,
+        **options: Any,
+    ) -> CASClient:
+        """A client that annotates against a reference of your own, on this machine.
+
+        No token, no server, no network: nothing leaves the process. All methods work as with the service,
+        and there is no quota.
+
+        Parameters
+        ----------
+        reference : path-like, Reference or AnnData, or a sequence or mapping of these
+            A folder that :func:`ferrocyte.cas.local.build_reference` made; or cells whose types are known,
+            in memory or as ``.h5ad`` file, which are made into a reference first (a file only once, while
+            it stays as it is: the reference is kept in the user's cache folder). Several are several
+            models, of which the first is the default one.
+        cell_type_column : str, optional
+            For cells: column of `obs` with their types.
+        n_jobs : int, optional
+            Threads; None for `ferrocyte.settings.n_jobs`, -1 for all cores. Answers are the same for any
+            number.
+        **options
+            For cells: other options of :func:`ferrocyte.cas.local.build_reference`.
+
+        Returns
+        -------
+        CASClient
+
+        Raises
+        ------
+        InvalidOptionError, InvalidTypeError, InvalidDataError, MissingDataError
+            For what can not be a reference.
+        FileFormatError
+            For a reference of an unknown version, or a damaged one.
+        FileNotFoundError
+
+        Examples
+        --------
+        >>> client = CASClient.local("reference.h5ad", cell_type_column="cell_type")  # doctest: +SKIP
+        >>> client.annotate_into(adata)  # doctest: +SKIP
+        """
+        out = cls.__new__(cls)
+        out._client = AsyncCASClient.local(reference, cell_type_column, n_jobs=n_jobs, **options)
+        out._thread = LoopThread()
+        return out
 
     def __repr__(self) -> str:
         return repr(self._client).removeprefix("Async")

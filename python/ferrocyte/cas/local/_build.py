@@ -113,7 +113,7 @@ def build_reference(
         ``"X"`` or ``"raw.X"``.
     feature_ids_column_name : str, default "index"
         Column of `var` with Ensembl ids, or ``"index"``. Version suffixes are dropped.
-    ontology : path-like, optional
+    ontology : path-like or Ontology, optional
         A release of the Cell Ontology as ``.obo`` or ``.json``; by default the one in the package.
     seed : int, default 0
     n_jobs : int, optional
@@ -145,9 +145,10 @@ def build_reference(
     target = Path(out)
     _check_target(target, overwrite)
     learned = None if model == "pca" else Reference(model)
-    terms_of = ontology if isinstance(ontology, Ontology) else None
-    if terms_of is None:
-        terms_of = packaged_ontology() if ontology is None else read_ontology(ontology)
+    if ontology is None:
+        terms_of = packaged_ontology()
+    else:
+        terms_of = ontology if isinstance(ontology, Ontology) else read_ontology(ontology)
     count_matrix = matrix_input(count_matrix_input)
     with open_source(adata, count_matrix) as source:
         obs = _obs(adata)

@@ -108,7 +108,7 @@ def write_cells(
     """
     columns = {name: obs[name] for name in (*STORED, DATASET) if name in obs.columns}
     columns["cell_type"] = cell_types
-    categories = {}
+    categories: dict[str, list[Any]] = {}
     for name, column in columns.items():
         if name == "is_primary_data":
             codes = np.array([-1 if pd.isna(v) else int(str(v).lower() in ("true", "1")) for v in column])

@@ -1,0 +1,133 @@
+"""From what a user has (a reference, several, or cells with types) to references that can be asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anndata import AnnData
+
+from ferrocyte._errors import InvalidOptionError, InvalidTypeError
+from ferrocyte.cas.local._build import build_reference
+from ferrocyte.cas.local._reference import VERSION, Reference
+
+__all__ = ["LOCAL_LIMITS", "References", "open_references"]
+
+_One: TypeAlias = Reference | AnnData | str | os.PathLike[str]
+References: TypeAlias = _One | Sequence[_One] | Mapping[str, _One]
+# For a client whose service is a thread of its own: nothing is gained by asking again, and no answer is late.
+LOCAL_LIMITS: dict[str, Any] = {
+    "num_attempts_per_chunk": 1,
+    "max_concurrent_requests": 2,
+    "request_timeout": 7 * 86_400.0,
+    "total_timeout": 7 * 86_400.0,
+}
+
+
+def open_references(
+    what: References, cell_type_column: str | None = None, **options: Any
+) -> dict[str, Reference]:
+    """Open references, or build them first.
+
+    Parameters
+    ----------
+    what : Reference, path-like, AnnData, or a sequence or mapping of these
+        Folders are opened. Cells, in memory or as ``.h5ad``, are made into references: those of a file into
+        the cache (``FERROCYTE_CACHE``, or ``ferrocyte`` below the user's cache folder), to be found there the
+        next time while the file stays as it is; those in memory into a temporary folder.
+    cell_type_column : str, optional
+        For cells: column of `obs` with their types.
+    **options
+        For cells: of :func:`build_reference`.
+
+    Returns
+    -------
+    dict of str to Reference
+        By model name, in order.
+
+    Raises
+    ------
+    InvalidOptionError, InvalidTypeError, FileFormatError, FileNotFoundError
+    """
+    if isinstance(what, Mapping):
+        named = [(str(name), _open(one, cell_type_column, options)) for name, one in what.items()]
+    elif isinstance(what, list | tuple):
+        named = [(r.name, r) for r in (_open(one, cell_type_column, options) for one in what)]
+    else:
+        one = _open(what, cell_type_column, options)
+        named = [(one.name, one)]
+    if not named:
+        raise InvalidOptionError("Expected at least one reference, found none.")
+    out = dict(named)
+    if len(out) < len(named):
+        raise InvalidOptionError(
+            f"Two references have the same name, of {[name for name, _ in named]}. Pass a mapping of "
+            "names to references."
+        )
+    return out
+
+
+def _open(one: _One, column: str | None, options: dict[str, Any]) -> Reference:
+    if isinstance(one, Reference):
+        return one
+    if isinstance(one, AnnData):
+        folder = Path(tempfile.mkdtemp(prefix="ferrocyte-"))
+        try:
+            out = build_reference(one, folder / "local", _needed(column), **options)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(out, shutil.rmtree, folder, ignore_errors=True)
+        return out
+    if not isinstance(one, str | os.PathLike):
+        raise InvalidTypeError(
+            "Expected a reference, its folder, an AnnData object or the path of an .h5ad file, found "
+            f"`{type(one).__name__}`."
+        )
+    path = Path(one)
+    if path.suffix != ".h5ad" or path.is_dir():
+        if column is not None:
+            raise InvalidOptionError(
+                f"`cell_type_column` is for cells that become a reference; {str(path)!r} is no .h5ad file."
+            )
+        return Reference(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    return _cached(path, _needed(column), options)
+
+
+def _needed(column: str | None) -> str:
+    if column is None:
+        raise InvalidOptionError(
+            "Cells become a reference by their types: pass `cell_type_column=...`, the column of `obs` that "
+            "has them."
+        )
+    return column
+
+
+def _cached(path: Path, column: str, options: dict[str, Any]) -> Reference:
+    found = path.stat()
+    # The number of threads changes nothing in a reference.
+    told = {k: str(v) for k, v in sorted(options.items()) if k != "n_jobs"}
+    key = json.dumps([str(path.resolve()), found.st_size, found.st_mtime_ns, column, told, VERSION])
+    digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    root = os.environ.get("FERROCYTE_CACHE") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ferrocyte"
+    )
+    folder = Path(root, "references", f"{path.stem}-{digest}")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            build_reference(path, folder, column, **{"name": path.stem, **options})
+        except FileExistsError:
+            # Somebody else was faster.
+            if not folder.exists():
+                raise
+    return Reference(folder)
