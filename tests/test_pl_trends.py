@@ -108,8 +108,9 @@ def test_what_is_fitted_is_not_fitted_again(adata, gam):
     assert again["bump"]["A"].y_test.mean() > 100
     third = fit_trends(adata, again, ["down"], "t", **OFF)
     assert_array_equal(third["down"]["B"].y_test, first["down"]["B"].y_test)
-    # One model for everything is not taken as it is: it would be the trend of another gene.
-    assert fit_trends(adata, first["up"]["A"], "up", "t", **OFF)["up"]["B"].y_test.mean() > 100
+    # A model for several fits is not taken as it is: it would be the trend of another gene or lineage.
+    for model in (first["up"]["A"], {"*": first["up"]["A"]}):
+        assert fit_trends(adata, model, "up", "t", **OFF)["up"]["B"].y_test.mean() > 100
 
 
 def test_signals_of_all_kinds(adata, gam):

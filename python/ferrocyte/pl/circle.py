@@ -188,7 +188,7 @@ def circular_projection(
     titles = options.pop("title", None)
     for unused in FRAME_KEYWORDS:
         options.pop(unused, None)
-    style = cell_style(options, legend_loc="best")
+    style = cell_style(options, legend_loc="right margin")
     check_number(label_distance, "label_distance", above=0.0)
     check_number(space, "space", low=0.0)
     if isinstance(label_rot, str):
