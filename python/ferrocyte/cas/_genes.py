@@ -60,7 +60,10 @@ def var_column(var: pd.DataFrame, name: Any, argument: str) -> pd.Index:
         raise MissingDataError(
             f"No column {name!r} in `var` for `{argument}`.{suggest(name, ['index', *var.columns])}"
         )
-    return pd.Index(["" if pd.isna(v) else str(v).strip() for v in values], dtype=object)
+    missing = values.isna()
+    return pd.Index(
+        ["" if none else str(v).strip() for v, none in zip(values, missing, strict=True)], dtype=object
+    )
 
 
 def _find(ids: pd.Index, genes: pd.Index) -> NDArray[np.int32]:

@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+# httpx loads these two at its first request, which would hold up everything else in the event loop.
+import anyio  # noqa: F401
+import httpcore  # noqa: F401
 import httpx
 
 from ferrocyte._errors import InvalidOptionError
