@@ -9,21 +9,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import uvicorn
 
 from ferrocyte._errors import InvalidOptionError
-from ferrocyte.cas.local import Routes
+from ferrocyte.cas.local import Reference, Routes
 from ferrocyte.cas.server._app import create_app
 from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._limits import Limits
 from ferrocyte.cas.server._observe import JSONLines, is_loopback
 from ferrocyte.cas.server._references import References, stamp_of
 from ferrocyte.cas.server._service import Service
-
-if TYPE_CHECKING:
-    from ferrocyte.cas.local._reference import Reference
 
 __all__ = ["make_server", "make_service", "name_references", "open_references", "serve"]
 
@@ -63,8 +60,6 @@ def open_references(given: Sequence[tuple[str | None, Path]]) -> dict[str, Refer
         If two go by the same name.
     FileFormatError
     """
-    from ferrocyte.cas.local._reference import Reference
-
     out: dict[str, Reference] = {}
     for name, path in given:
         reference = Reference(path)
