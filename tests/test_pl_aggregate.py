@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError
 from ferrocyte.pl import aggregate_fate_probabilities, aggregated_frame
-from ferrocyte.pl._paga import stress_layout
+from ferrocyte.pl._paga import _draw_pie, stress_layout
 from ferrocyte.pl._trees import grow_tree
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose, assert_array_equal
@@ -166,6 +166,16 @@ def test_pies(adata):
     none = aggregate_fate_probabilities(adata, show=False, legend_kwargs={"loc": None}, title="x")
     assert none.get_legend() is None
     assert none.get_title() == "x"
+
+
+def test_slices_have_one_radius():
+    """Also the one from 36 to 72 degrees, which reaches no axis: markers grow to their largest coordinate."""
+    _, ax = plt.subplots()
+    shares = pd.Series([0.1, 0.1, 0.8], index=["a", "b", "c"])
+    _draw_pie(ax, np.zeros(2), shares, dict.fromkeys("abc", "red"), 400.0)
+    _, *slices = ax.collections
+    radii = [np.hypot(*s.get_paths()[0].vertices.T).max() * np.sqrt(s.get_sizes()[0]) for s in slices]
+    assert_allclose(radii, 10.0, rtol=1e-6)
 
 
 def test_layout_of_a_chain():
