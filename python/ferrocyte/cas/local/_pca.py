@@ -1,9 +1,9 @@
 """An embedding learned from counts that are read block by block: nothing of the size of the matrix is kept.
 
 Counts are normalised to 10,000 molecules a cell, logarithms are taken, genes are standardised, and the result
-is projected on its principal components (section 8 of the protocol). The components come from a randomised
-subspace iteration (Halko, Martinsson & Tropp, SIAM Review 53, 217, 2011, algorithm 4.4), with the covariance
-applied once in each pass over the cells, and a Rayleigh-Ritz step at the end.
+is projected on its principal components. The components come from a randomised block Krylov space (Musco &
+Musco, NeurIPS 2015, algorithm 2): the covariance is applied to a block of random directions again and again,
+once in each pass over the cells, and the components are the best in the space of all that came out.
 
 Sums are formed block by block in a fixed order, and dense factorisations on one thread, so that the same
 cells and the same seed give the same bits on any number of threads.
@@ -143,7 +143,7 @@ def fit(
     n_iter: int = 6,
     threads: int = 1,
 ) -> Components:
-    """Principal components of the genes `use`, in ``n_iter + 1`` passes over the cells.
+    """Principal components of the genes `use`, in at most `n_iter` passes over the cells.
 
     Raises
     ------
@@ -165,27 +165,19 @@ def fit(
     width = min(n_components + _OVERSAMPLE, most)
     basis = np.random.Generator(np.random.Philox(seed)).standard_normal((len(at), width))
     with threadpool_limits(1, "blas"):
-        basis = np.linalg.qr(basis)[0]
-        for _ in range(n_iter):
-            image = np.zeros_like(basis)
-            weights, offset = _weights(basis, inverse, mean)
-            for matrix, totals in _chosen(blocks, at):
-                projected = _core.embed_counts(
-                    matrix, totals, weights, offset, scale=SCALE, eps=EPS, threads=threads
-                )
-                # Z^T Y without Z: the mean of each gene comes off afterwards.
-                matrix.data = np.log1p(_normalized(matrix, totals))
-                image += inverse[:, None] * (matrix.T @ projected)
-                image -= (inverse * mean)[:, None] * projected.sum(axis=0)
-            basis = np.linalg.qr(image)[0]
-        gram = np.zeros((width, width))
-        weights, offset = _weights(basis, inverse, mean)
-        for matrix, totals in _chosen(blocks, at):
-            projected = _core.embed_counts(
-                matrix, totals, weights, offset, scale=SCALE, eps=EPS, threads=threads
-            )
-            gram += projected.T @ projected
-        values, vectors = np.linalg.eigh(gram)
+        block = np.linalg.qr(basis)[0]
+        basis, images = block, []
+        while True:
+            images.append(_covariance_times(block, blocks, at, mean, inverse, threads))
+            if len(images) == n_iter or basis.shape[1] + width > len(at):
+                break
+            # The next block is what is new in the image; twice, so that it is orthogonal to the last bit.
+            block = images[-1]
+            for _ in range(2):
+                block = np.linalg.qr(block - basis @ (basis.T @ block))[0]
+            basis = np.hstack([basis, block])
+        ritz = basis.T @ np.hstack(images)
+        values, vectors = np.linalg.eigh(0.5 * (ritz + ritz.T))
         order = np.argsort(-values, kind="stable")[:n_components]
         loadings = basis @ vectors[:, order]
     # The sign of a component is free: its largest loading is positive.
@@ -202,17 +194,26 @@ def _offset(mean: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
     return np.add.reduce(mean[:, None] * weights, axis=0)
 
 
-def _weights(
-    basis: NDArray[np.float64], inverse: NDArray[np.float64], mean: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    weights = np.ascontiguousarray(basis * inverse[:, None])
-    return weights, _offset(mean, weights)
-
-
-def _chosen(blocks: Blocks, at: NDArray[np.intp]) -> Iterator[tuple[sp.csr_matrix, NDArray[np.float32]]]:
-    """Blocks of counts of some genes, and molecules of all."""
+def _covariance_times(
+    block: NDArray[np.float64],
+    blocks: Blocks,
+    at: NDArray[np.intp],
+    mean: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.float64]:
+    """``Z.T @ (Z @ block)`` for standardised logarithms Z, in one pass over the cells."""
+    out = np.zeros_like(block)
+    weights = np.ascontiguousarray(block * inverse[:, None])
+    offset = _offset(mean, weights)
     for counts in blocks():
-        matrix = sp.csr_matrix(
-            (counts.data, counts.indices, counts.indptr), shape=(len(counts), len(counts.genes))
+        shape = (len(counts), len(counts.genes))
+        matrix = sp.csr_matrix((counts.data, counts.indices, counts.indptr), shape=shape)[:, at]
+        projected = _core.embed_counts(
+            matrix, counts.totals, weights, offset, scale=SCALE, eps=EPS, threads=threads
         )
-        yield matrix[:, at], counts.totals
+        # Z^T Y without Z: the mean of each gene comes off afterwards.
+        matrix.data = np.log1p(_normalized(matrix, counts.totals))
+        out += inverse[:, None] * (matrix.T @ projected)
+        out -= (inverse * mean)[:, None] * projected.sum(axis=0)
+    return out
