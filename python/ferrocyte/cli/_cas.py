@@ -34,6 +34,10 @@ def run(args: argparse.Namespace, events: Events) -> int:
 
 
 def _client(args: argparse.Namespace) -> CASClient:
+    if args.local is not None:
+        if args.url is not None or args.token_file is not None:
+            raise UsageError("--local asks no service: leave out --url and --token-file.")
+        return CASClient.local(args.local, n_jobs=getattr(args, "threads", None))
     token = os.environ.get(TOKEN, "").strip()
     if args.token_file is not None:
         token = args.token_file.read_text(encoding="utf-8").strip()

@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ferrocyte.cli import _cas_server_arguments
+from ferrocyte.cli import _cas_reference, _cas_server_arguments
 from ferrocyte.cli._events import Events
 
 __all__ = ["add"]
 
 NOTE = """\
 The token is read from --token-file or from the environment variable CAS_API_TOKEN, never from the command
-line, where other users of the machine could see it. The address is that of --url or CAS_API_URL.
+line, where other users of the machine could see it. The address is that of --url or CAS_API_URL. With --local
+neither is needed, and nothing leaves the machine.
 """
 
 
@@ -67,6 +68,7 @@ def add(commands: Any) -> None:
     _verb(verbs, "models", "list the models of the service")
     _verb(verbs, "quota", "show how many cells may still be annotated")
     cas.set_defaults(run=_run)
+    _cas_reference.add(verbs)
     _cas_server_arguments.add(verbs)
 
 
@@ -77,6 +79,12 @@ def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
         "--token-file", type=Path, metavar="FILE", help="file that holds the token and nothing else"
     )
     p.add_argument("--url", metavar="URL", help="address of the service")
+    p.add_argument(
+        "--local",
+        type=Path,
+        metavar="REFERENCE",
+        help="annotate on this machine, against what `build-reference` made, without token and service",
+    )
     p.add_argument("--json-log", action="store_true", help="one JSON object per event on standard error")
     return p
 

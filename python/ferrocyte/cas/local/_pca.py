@@ -214,6 +214,6 @@ def _covariance_times(
         )
         # Z^T Y without Z: the mean of each gene comes off afterwards.
         matrix.data = np.log1p(_normalized(matrix, counts.totals))
-        out += inverse[:, None] * (matrix.T @ projected)
+        out += inverse[:, None] * np.asarray(matrix.T @ projected)
         out -= (inverse * mean)[:, None] * projected.sum(axis=0)
     return out
