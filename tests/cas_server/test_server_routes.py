@@ -158,6 +158,12 @@ def ready(adata):
         (
             "POST",
             f"{OPERATIONS}/query-cells-by-ids",
+            {"json": {"cas_cell_ids": [True], "metadata_feature_names": []}},
+            422,
+        ),
+        (
+            "POST",
+            f"{OPERATIONS}/query-cells-by-ids",
             {"json": {"cas_cell_ids": [], "metadata_feature_names": []}},
             400,
         ),

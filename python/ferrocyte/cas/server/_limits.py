@@ -65,8 +65,8 @@ class Limits:
     max_upload_bytes: int = 256 * 2**20
     max_question_bytes: int = 32 * 2**20
     max_cells: int = 20_000
-    max_values: int = 100_000_000
-    max_reader_bytes: int = 6 * 2**30
+    max_values: int = 50_000_000
+    max_reader_bytes: int = 4 * 2**30
     upload_seconds: float = 300.0
     read_seconds: float = 60.0
     answer_seconds: float = 450.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 __all__ = [
     "CellsQuestion",
@@ -32,7 +32,7 @@ class VersionQuestion(_Question):
 class IdsQuestion(_Question):
     """POST query-cells-by-ids."""
 
-    cas_cell_ids: list[int] = Field(max_length=1_000_000)
+    cas_cell_ids: list[StrictInt] = Field(max_length=1_000_000)
     metadata_feature_names: list[str] = Field(max_length=64)
 
 

@@ -6,7 +6,7 @@ and nothing else, holds nothing worth taking, and is replaced if it dies (see `_
 script: nothing of the package is imported.
 
 What comes in on standard input, again and again: the lengths of header and file (two little-endian uint64),
-the header (JSON: `Limits` and `digest`, `n_genes` of the schema), the file. What goes out: the lengths of
+the header (JSON: limits, `digest` and `n_genes` of the schema), the file. What goes out: the lengths of
 header and arrays, the header (JSON: `status` and `detail`, or `names` and the dtype and length of each
 array), the arrays.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -292,12 +293,22 @@ def exactly(stream: BinaryIO, n: int) -> bytes:
     return data
 
 
+def end_after(seconds: int) -> None:
+    """End this process after so many seconds, wherever it is then; 0: do not."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
+
+
 def serve(source: BinaryIO, sink: BinaryIO, respond: Callable[..., Any] = answer) -> None:
     """Answer until the input ends."""
     while True:
         head, body = struct.unpack("<QQ", exactly(source, 16))
         asked = json.loads(exactly(source, head))
-        said, arrays = respond(exactly(source, body), asked)
+        content = exactly(source, body)
+        # Should the service be gone by then, nobody else would end what never ends.
+        end_after(asked["seconds"])
+        said, arrays = respond(content, asked)
+        end_after(0)
         said["arrays"] = [[name, a.dtype.str, len(a)] for name, a in arrays.items()]
         header = json.dumps(said).encode()
         sink.write(struct.pack("<QQ", len(header), sum(a.nbytes for a in arrays.values())))

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import os
 import struct
 import sys
@@ -179,6 +180,7 @@ class Readers:
                 "digest": genes.digest.hex(),
                 "max_cells": limits.max_cells,
                 "max_values": limits.max_values,
+                "seconds": math.ceil(limits.read_seconds) + 5,
             }
         ).encode()
         reader = await self._idle.get()
