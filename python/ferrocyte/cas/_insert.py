@@ -26,6 +26,7 @@ def put_into(
     *,
     ontology: tuple[CellOntologyResource, str] | None,
     least: float,
+    use_shortest_path: bool = False,
 ) -> None:
     """Put results into `adata`: one label and score a cell, and the table of all matches.
 
@@ -43,7 +44,7 @@ def put_into(
         scores = None
     elif isinstance(results, CellTypeOntologyAwareResults):
         assert ontology is not None
-        columns, scores = _granular(results, ontology[0], least)
+        columns, scores = _granular(results, ontology[0], least, use_shortest_path)
     else:
         raise InvalidTypeError(
             "Expected `CellTypeOntologyAwareResults` or `CellTypeSummaryStatisticsResults`, found "
@@ -105,7 +106,10 @@ def _majority(results: CellTypeSummaryStatisticsResults) -> dict[str, Any]:
 
 
 def _granular(
-    results: CellTypeOntologyAwareResults, resource: CellOntologyResource, least: float
+    results: CellTypeOntologyAwareResults,
+    resource: CellOntologyResource,
+    least: float,
+    use_shortest_path: bool,
 ) -> tuple[dict[str, Any], Any]:
     """The most granular term with a score of at least `least`."""
     scores = _ontology.score_matrix(results, resource)
@@ -118,7 +122,7 @@ def _granular(
         "cl_names": list(resource.cl_names),
         "cl_labels": [labels.get(name, name) for name in resource.cl_names],
     }
-    _ontology.top_calls_by_cell(answers, resource, least, 1, "best", True)
+    _ontology.top_calls_by_cell(answers, resource, least, 1, "best", use_shortest_path)
     return {
         "cell_type": answers.obs["best_label_1"].astype(object).to_numpy(),
         "cell_type_ontology_term_id": answers.obs["best_name_1"].astype(object).to_numpy(),

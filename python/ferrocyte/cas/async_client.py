@@ -490,6 +490,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         strategy: str = "ontology",
         key_added: str = "cas",
         min_acceptable_score: float = 0.2,
+        use_shortest_path: bool = False,
         jobs: list[Job] | None = None,
         **options: Any,
     ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
@@ -512,7 +513,14 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         ontology = None
         if isinstance(results, CellTypeOntologyAwareResults):
             ontology = await self._ontology(results.model_name, _action())
-        put_into(adata, results, key_added, ontology=ontology, least=min_acceptable_score)
+        put_into(
+            adata,
+            results,
+            key_added,
+            ontology=ontology,
+            least=min_acceptable_score,
+            use_shortest_path=use_shortest_path,
+        )
         return results
 
 

@@ -610,6 +610,7 @@ feature_names_column_name
         strategy: Literal["ontology", "summary"] = "ontology",
         key_added: str = "cas",
         min_acceptable_score: float = 0.2,
+        use_shortest_path: bool = False,
         **options: Any,
     ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
         """Annotate cells and put one label and score for each into AnnData.
@@ -623,6 +624,9 @@ feature_names_column_name
         key_added : str, default "cas"
         min_acceptable_score : float, default 0.2
             For the ontology: the label is the deepest term with at least this score.
+        use_shortest_path : bool, default False
+            Whether depth is the number of steps from the root on the shortest path. By default it is the
+            longest, on which a term always lies deeper than those above it.
         **options
             Of the method that annotates.
 
@@ -647,6 +651,7 @@ feature_names_column_name
                 strategy=strategy,
                 key_added=key_added,
                 min_acceptable_score=min_acceptable_score,
+                use_shortest_path=use_shortest_path,
                 jobs=jobs,
                 **options,
             )
