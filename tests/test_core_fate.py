@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from ferrocyte import _core
 from ferrocyte._errors import ConvergenceError, InvalidDataError, InvalidOptionError
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
 SOLVERS = [
     {"solver": "gmres"},
@@ -220,6 +222,74 @@ def test_a_large_slowly_mixing_chain():
     assert x.max() <= 1
     assert_allclose(x, _core.absorption_probabilities(T, target, solver="direct")[0], atol=1e-10)
     assert_allclose(T[target < 0] @ x, x[target < 0], atol=1e-14)
+
+
+def brisk(n, k, drift=0.0):
+    """A walk on points of a plane that soon meets one of the 20 states of each of k targets."""
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(n, 2))
+    distances, near = cKDTree(points).query(points, 16)
+    W = sp.csr_matrix(
+        (np.exp(-(distances**2)).ravel(), (np.repeat(np.arange(n), 16), near.ravel())), shape=(n, n)
+    )
+    W = sp.coo_matrix(W + W.T)
+    W = sp.csr_matrix((W.data * np.exp(drift * (points[W.col, 0] - points[W.row, 0])), (W.row, W.col)))
+    T = sp.csr_matrix(sp.diags(1 / np.asarray(W.sum(1)).ravel()) @ W)
+    T.sort_indices()
+    target = np.full(n, -1)
+    target[rng.choice(n, 20 * k, replace=False)] = np.arange(20 * k) % k
+    return T, target
+
+
+@pytest.mark.parametrize("k", [2, 3, 12])
+@pytest.mark.parametrize("drift", [0.0, 2.0])
+def test_large_chains_that_mix_fast(k, drift):
+    """They are solved before a strong preconditioner is built, and the bound of the error is one."""
+    T, target = brisk(4000, k, drift)
+    x, info = _core.absorption_probabilities(T, target)
+    assert (info["solver"], info["preconditioner"]) == ("bicgstab", "ilu")
+    transient = target < 0
+    A = sp.eye(transient.sum(), format="csr") - T[transient][:, transient]
+    b = np.stack([np.asarray(T[transient][:, target == c].sum(1)).ravel() for c in range(k)], axis=1)
+    want = splu(sp.csc_matrix(A)).solve(b)
+    assert np.abs(x[transient] - want).max() <= info["error"] <= 1e-11
+    assert_allclose(x.sum(1), 1, atol=1e-11)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert_array_equal(x[~transient], np.eye(k)[target[~transient]])
+    residual = np.linalg.norm(b - A @ x[transient], axis=0) / np.linalg.norm(b, axis=0)
+    assert residual.max() < 1e-11
+    for threads in (2, 4):
+        more = _core.absorption_probabilities(T, target, threads=threads)
+        assert more[0].tobytes() == x.tobytes()
+        assert more[1] == info
+    thorough, other = _core.absorption_probabilities(T, target, preconditioner="multilevel")
+    assert other["preconditioner"] == "multilevel"
+    assert_allclose(x, thorough, atol=1e-11)
+
+
+def test_large_chains_that_mix_slowly():
+    """The first attempt is given up, or its answer is as good."""
+    T, target = slow(1e-9)
+    x, info = _core.absorption_probabilities(T, target)
+    assert info["preconditioner"] == "multilevel"
+    thorough, _ = _core.absorption_probabilities(T, target, preconditioner="multilevel")
+    assert_array_equal(x, thorough)
+
+
+def test_states_without_a_way_in_a_large_chain_are_named():
+    T, target = brisk(3000, 3)
+    T = sp.block_diag([T, sp.csr_matrix([[0.5, 0.5], [1, 0]])], format="csr")
+    with pytest.raises(InvalidDataError, match=r"2 state\(s\) can not reach any target") as caught:
+        _core.absorption_probabilities(T, np.r_[target, -1, -1])
+    assert caught.value.cells == [3000, 3001]
+
+
+def test_a_few_iterations_that_are_not_enough():
+    T, target = brisk(4000, 3)
+    x, info = _core.absorption_probabilities(T, target, max_iter=5)
+    assert info["preconditioner"] != "ilu"
+    assert_allclose(x, _core.absorption_probabilities(T, target)[0], atol=1e-11)
 
 
 def test_two_closed_classes():

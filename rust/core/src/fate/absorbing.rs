@@ -1,7 +1,7 @@
 //! A chain with target states, prepared for solving: checked, ordered, targets cut off.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::csr::TransitionMatrix;
 use crate::error::{Error, Result};
@@ -11,6 +11,15 @@ use crate::solve::Chain;
 /// States between two looks at the cancel flag.
 const CHECK: usize = 4096;
 const NONE: u32 = u32::MAX;
+
+/// In which order transient states are taken, beginning with those next to the targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By the number of jumps it takes at least to get to a target.
+    Jumps,
+    /// By their strongest transitions.
+    Links,
+}
 
 /// The transient states in the order in which they are eliminated.
 #[derive(Debug)]
@@ -30,7 +39,12 @@ pub(crate) struct Absorbing {
 impl Absorbing {
     /// # Errors
     /// [`Error::Shape`], [`Error::NoTarget`], [`Error::Unreachable`], [`Error::Cancelled`].
-    pub(crate) fn new(t: &TransitionMatrix<'_>, target: &[Option<usize>], run: &Run) -> Result<Self> {
+    pub(crate) fn new(
+        t: &TransitionMatrix<'_>,
+        target: &[Option<usize>],
+        order: Order,
+        run: &Run,
+    ) -> Result<Self> {
         let n = t.n_rows();
         if target.len() != n {
             return Err(Error::shape("`target`", format!("one entry per state ({n})"), target.len()));
@@ -45,11 +59,21 @@ impl Absorbing {
         if let Some(c) = present.iter().position(|p| !p) {
             return Err(Error::parameter("target", "numbered without gaps", format!("no state in set {c}")));
         }
-        let states = order(t, target, run)?;
+        let mut states = match order {
+            Order::Jumps => by_jumps(t, target, run)?,
+            Order::Links => by_links(t, target, run)?,
+        };
+        if states.len() + target.iter().flatten().count() < n {
+            let mut left: Vec<bool> = target.iter().map(Option::is_none).collect();
+            states.iter().for_each(|&i| left[i as usize] = false);
+            return Err(Error::Unreachable { rows: (0..n).filter(|&i| left[i]).collect() });
+        }
+        states.reverse();
         let mut place = vec![NONE; n];
         states.iter().enumerate().for_each(|(at, &i)| place[i as usize] = at as u32);
 
-        let (mut indptr, mut cols, mut p) = (vec![0], Vec::new(), Vec::new());
+        let (mut indptr, mut cols, mut p) =
+            (vec![0], Vec::with_capacity(t.nnz()), Vec::with_capacity(t.nnz()));
         let (mut exit, mut stay) = (Vec::with_capacity(states.len()), Vec::with_capacity(states.len()));
         let mut hits = vec![0.0; states.len() * k];
         let mut row: Vec<(u32, f64)> = Vec::new();
@@ -113,13 +137,34 @@ impl PartialOrd for Link {
     }
 }
 
-/// Transient states, those nearest to the targets last.
-///
+/// Breadth first against the direction of the transitions: states that jump to each other come close to
+/// each other. States that reach no target are left out.
+fn by_jumps(t: &TransitionMatrix<'_>, target: &[Option<usize>], run: &Run) -> Result<Vec<u32>> {
+    let backward = t.transpose();
+    run.tick(0)?;
+    let mut taken: Vec<bool> = target.iter().map(Option::is_some).collect();
+    let mut queue: VecDeque<usize> = (0..target.len()).filter(|&j| taken[j]).collect();
+    let mut next = Vec::with_capacity(target.len());
+    while let Some(j) = queue.pop_front() {
+        let (cols, values) = backward.row(j);
+        for (&i, _) in cols.iter().zip(values).filter(|(_, &w)| w != 0.0) {
+            let i = i as usize;
+            if !taken[i] {
+                taken[i] = true;
+                queue.push_back(i);
+                next.push(i as u32);
+            }
+        }
+    }
+    Ok(next)
+}
+
 /// Beginning with the targets, the state with the strongest transition into those already taken comes
 /// next (Prim's algorithm against the direction of the transitions). Each state so has a transition to a
 /// later one, a strong one except where there is none: an elimination in this order has good pivots,
-/// and enters a region that is hard to leave by a single weak link. States never taken reach no target.
-fn order(t: &TransitionMatrix<'_>, target: &[Option<usize>], run: &Run) -> Result<Vec<u32>> {
+/// and enters a region that is hard to leave by a single weak link. States that reach no target are left
+/// out.
+fn by_links(t: &TransitionMatrix<'_>, target: &[Option<usize>], run: &Run) -> Result<Vec<u32>> {
     let n = t.n_rows();
     let backward = t.transpose();
     run.tick(0)?;
@@ -160,10 +205,5 @@ fn order(t: &TransitionMatrix<'_>, target: &[Option<usize>], run: &Run) -> Resul
         }
         push(i, &taken, &mut best, &mut heap);
     }
-    let rows: Vec<usize> = (0..n).filter(|&i| !taken[i]).collect();
-    if !rows.is_empty() {
-        return Err(Error::Unreachable { rows });
-    }
-    next.reverse();
     Ok(next)
 }

@@ -3,7 +3,7 @@
 mod absorbing;
 mod times;
 
-use absorbing::Absorbing;
+use absorbing::{Absorbing, Order};
 pub use times::{absorption_times, Times};
 
 use crate::csr::TransitionMatrix;
@@ -15,7 +15,9 @@ use crate::solve::{self, Accuracy, Info, Params};
 const ROUND_OFF: f64 = 1e-12;
 /// How far the sum of a row may be from 1.
 const SUM: f64 = 1e-11;
-/// Errors of absorption probabilities aimed at, and put up with.
+/// Bound of the errors of absorption probabilities on chains that mix fast.
+const BOUND: f64 = 1e-11;
+/// Errors of absorption probabilities aimed at on other chains, and put up with.
 const ACCURACY: Accuracy =
     Accuracy { wanted: 1e-13, accepted: 5e-13, floor: 1.0, relative: false, confirmed: false };
 
@@ -40,8 +42,7 @@ pub struct Solution {
 /// * `target`: for each state the index of its target set, or `None`; length `n`.
 ///
 /// Returns `x` of shape `(n, n_targets)` with the solver's report. Rows sum to 1 within 1e-11, and values
-/// are accurate to about 1e-11 (1e-12 with GMRES), however slowly the chain mixes; rows of target states
-/// are one-hot.
+/// are accurate to about 1e-11, however slowly the chain mixes; rows of target states are one-hot.
 ///
 /// # Errors
 /// [`Error::NoTarget`] without targets, [`Error::Unreachable`] when a state reaches none,
@@ -53,8 +54,14 @@ pub fn absorption_probabilities(
     params: &Params,
     run: &Run,
 ) -> Result<Solution> {
-    let problem = Absorbing::new(t, target, run)?;
-    let (transient, info) = probabilities(&problem, ACCURACY, params, run)?;
+    let (problem, transient, info) = match quickly(t, target, params, run)? {
+        Some(solved) => solved,
+        None => {
+            let problem = Absorbing::new(t, target, Order::Links, run)?;
+            let (transient, info) = probabilities(&problem, ACCURACY, params, run)?;
+            (problem, transient, info)
+        }
+    };
     let k = problem.k;
     let mut x = vec![0.0; target.len() * k];
     for (row, values) in problem.states.iter().zip(transient.chunks_exact(k)) {
@@ -67,6 +74,29 @@ pub fn absorption_probabilities(
         }
     }
     Ok(Solution { x, n_targets: k, info })
+}
+
+/// Problem, probabilities of the transient states and report, if the chain mixes fast.
+fn quickly(
+    t: &TransitionMatrix<'_>,
+    target: &[Option<usize>],
+    params: &Params,
+    run: &Run,
+) -> Result<Option<(Absorbing, Vec<f64>, Info)>> {
+    let several = target.iter().flatten().any(|&c| c > 0);
+    if !several || !solve::worthwhile(t.n_rows(), params) {
+        return Ok(None);
+    }
+    let problem = Absorbing::new(t, target, Order::Jumps, run)?;
+    let Absorbing { k, chain, hits, .. } = &problem;
+    let found = solve::solve_quickly(chain, hits, *k, BOUND, params, run)?;
+    Ok(found.filter(|(x, _)| !unsound(x, *k)).map(|(x, info)| (problem, clipped(x), info)))
+}
+
+/// Without the round-off beyond [0, 1].
+fn clipped(mut x: Vec<f64>) -> Vec<f64> {
+    x.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
+    x
 }
 
 /// The same for the transient states only, in the order of `problem`, as accurate as `accuracy` says.
@@ -95,8 +125,7 @@ fn probabilities(
     if unsound(&x, k) {
         return Err(Error::Unsolved { residual: info.residual, systems: k, iterations: info.iterations });
     }
-    x.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
-    Ok((x, info))
+    Ok((clipped(x), info))
 }
 
 /// Whether a row does not sum to 1 or a value is out of [0, 1], by more than round-off.

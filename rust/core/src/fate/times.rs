@@ -1,6 +1,6 @@
 //! Mean and variance of the number of steps until a chain reaches a target set.
 
-use super::absorbing::Absorbing;
+use super::absorbing::{Absorbing, Order};
 use super::probabilities;
 use crate::csr::TransitionMatrix;
 use crate::error::Result;
@@ -55,7 +55,7 @@ pub fn absorption_times(
     params: &Params,
     run: &Run,
 ) -> Result<Times> {
-    let problem = Absorbing::new(t, target, run)?;
+    let problem = Absorbing::new(t, target, Order::Links, run)?;
     let (k, n) = (problem.k, problem.n());
     let (h, mut info) = probabilities(&problem, PROBABILITIES, params, run)?;
     let steps: Vec<f64> = (0..n * k).map(|at| h[at] * (1.0 + problem.stay[at / k])).collect();

@@ -4,7 +4,8 @@
 //! subtraction. Everything here rests on that: residuals are formed from differences of neighbors
 //! ([`chain`]), preconditioners are eliminations of states in which nothing cancels ([`ilu`],
 //! [`multilevel`]), and a solution is accepted not when its residual is small, which on a slowly mixing
-//! chain says little, but when the preconditioner's estimate of its error is.
+//! chain says little, but when the preconditioner's estimate of its error is. Where a chain mixes fast
+//! a bound of the error is cheap, and so is the solution ([`quick`]).
 
 mod bicgstab;
 mod chain;
@@ -13,10 +14,13 @@ mod gmres;
 mod ilu;
 mod multilevel;
 mod precondition;
+mod quick;
 mod refine;
+mod sweeps;
 mod vectors;
 
 pub(crate) use chain::Chain;
+pub(crate) use quick::{solve as solve_quickly, worthwhile};
 pub(crate) use refine::solve;
 
 /// How the linear systems are solved.
@@ -24,8 +28,9 @@ pub(crate) use refine::solve;
 pub struct Params {
     /// The iteration.
     pub method: Method,
-    /// What speeds it up. `None`: aggregation, which takes about as many iterations for a chain of any
-    /// size, however slowly it mixes.
+    /// What speeds it up. `None`: for probabilities on a large chain first BiCGSTAB with an elimination of
+    /// the simplest kind, which is soon done with if the chain mixes fast; else aggregation, which takes
+    /// about as many iterations for a chain of any size, however slowly it mixes.
     pub preconditioner: Option<Kind>,
     /// Largest accepted residual of a system, relative to its right-hand side; in (0, 1).
     pub tol: f64,
