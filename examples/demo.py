@@ -1,9 +1,9 @@
-"""The main job on real cells: kernels, walks and scores; then states, fates and driver genes.
+"""The main job on real cells: kernels, walks and scores; states, fates and driver genes; labels.
 
     python examples/demo.py [FOLDER]
 
 Writes figures and `summary.md` to FOLDER (default `demo_output`). Uses the two data sets that travel
-with the package; nothing is downloaded.
+with the package, and lung cells from the tests; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from ferrocyte.cli import main as command_line
+
+# Trimmed counts of two studies, see lung.md there.
+LUNG = Path(__file__).parents[1] / "tests" / "data"
 
 
 def dentate_gyrus(out: Path) -> list[str]:
@@ -137,6 +140,59 @@ def fates(out: Path) -> list[str]:
     return lines
 
 
+def annotation(out: Path) -> list[str]:
+    """Lung of one study (Travaglini et al. 2020) named by a reference of another (Tabula Sapiens)."""
+    reference, table, result = out / "lung_reference", out / "lung_labels.csv", out / "lung_labelled.h5ad"
+    source, query = LUNG / "lung_reference.h5ad", LUNG / "lung_query.h5ad"
+    calls = [
+        ["build-reference", str(source), "--cell-type-column", "cell_type", "--out", str(reference)],
+        ["annotate", str(query), "--local", str(reference), "--out", str(table), "--out", str(result)],
+    ]
+    lines = ["## Cell types, offline", ""]
+    for call in calls:
+        code = command_line(["cas", *call, "--overwrite"])
+        if code != 0:
+            sys.exit(code)
+        lines.append(f"`{shlex.join(['ferrocyte', 'cas', *call])}`  ")
+    cells = ad.read_h5ad(result)
+    terms, truth = (
+        cells.obs[column].astype(str)
+        for column in ("cas_cell_type_ontology_term_id", "cell_type_ontology_term_id")
+    )
+    known = truth.isin(set(ad.read_h5ad(source, backed="r").obs["cell_type_ontology_term_id"]))
+    draw_labels(cells, out / "lung_labels.png")
+    return [
+        *lines,
+        "",
+        f"- {known.sum()} of {len(cells)} cells have a type that the reference has; "
+        f"{np.mean((terms == truth)[known]):.0%} of them are named by the term of the study itself",
+        f"- {cells.obs['cas_cell_type'].nunique()} labels, most of all "
+        f"{shares(cells.obs['cas_cell_type'].value_counts(normalize=True)[:3])}",
+    ]
+
+
+def draw_labels(cells: ad.AnnData, path: Path) -> None:
+    """The labels of the study and those that were found, on one map, the same colour for the same label."""
+    columns = {"as published": "cell_type", "as annotated": "cas_cell_type"}
+    texts = {title: cells.obs[column].astype(str) for title, column in columns.items()}
+    common = pd.concat(list(texts.values())).value_counts().index[:18]
+    colors = plt.get_cmap("tab20").colors
+    palette = dict(zip(common, [*colors[:14], *colors[16:]], strict=False))  # grey is for the others
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
+    x, y = cells.obsm["X_umap"].T
+    for ax, (title, text) in zip(axes, texts.items(), strict=True):
+        ax.scatter(x, y, s=8, c=[palette.get(label, (0.8, 0.8, 0.8)) for label in text], linewidths=0)
+        ax.set(title=title, xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    handles = [
+        plt.Line2D([], [], marker="o", linestyle="", color=color, label=label)
+        for label, color in palette.items()
+    ]
+    handles.append(plt.Line2D([], [], marker="o", linestyle="", color=(0.8, 0.8, 0.8), label="others"))
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def beside_palantir(adata: ad.AnnData, lineages: fc.Lineage) -> str:
     """Rank correlation of each lineage with the fate of Palantir that it resembles most."""
     theirs = pd.DataFrame(
@@ -161,7 +217,7 @@ def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo_output")
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# ferrocyte {fc.__version__}: demo on real cells"]
-    for part in (dentate_gyrus, bone_marrow, fates):
+    for part in (dentate_gyrus, bone_marrow, fates, annotation):
         start = time.perf_counter()
         lines += ["", *part(out)]
         lines.append(f"- took {time.perf_counter() - start:.1f} s, most of it for the figures")

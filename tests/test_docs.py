@@ -124,6 +124,7 @@ def test_the_runner_reads_pages():
         ("cas", "ferrocyte.cas", {"constants", "errors", "models"}),
         ("cas", "ferrocyte.cas.errors", set()),
         ("cas", "ferrocyte.cas.models", set()),
+        ("cas", "ferrocyte.cas.local", {"EXACT_UP_TO", "References"}),
     ],
 )
 def test_reference_lists_every_public_name(page, module, hidden):
