@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
 for folder in (Path(__file__).parent, Path(__file__).parents[1] / "cas"):
     sys.path.insert(0, str(folder))
 

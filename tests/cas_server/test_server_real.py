@@ -146,6 +146,29 @@ def test_it_stops_when_told_and_says_so(folder, number):
     assert all(json.loads(line)["time"] for line in process.log)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
+def test_nothing_is_left_of_a_service_that_is_killed(folder):
+    """Its readers end with their input."""
+    with Process("--reference", folder / "small") as process:
+        with CASClient("any.token", process.url, **QUICK) as client:
+            client.search_matrix(cells(4, 7))
+        readers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert readers
+        process.signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in readers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_zombie(pid):
+    try:
+        return " Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
 # The command ------------------------------------------------------------------------------------------
 
 

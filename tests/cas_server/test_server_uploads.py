@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import zlib
 from urllib.parse import urlsplit
 
 import h5py
@@ -143,6 +144,13 @@ def twice(file):
     file["X/indices"][...] = indices
 
 
+def inflating(file):
+    """A chunk that says it is small, and grows to 512 MB when it is unpacked."""
+    n = file["X/data"].shape[0]
+    replace(file, "X/data", shape=(n,), dtype="f4", chunks=(n,), compression="gzip")
+    file["X/data"].id.write_direct_chunk((0,), zlib.compress(bytes(2**29), 3))
+
+
 BAD = {
     "float64": (cast("X/data", "f8"), 400, "float32"),
     "integers": (cast("X/data", "i4"), 400, "float32"),
@@ -176,6 +184,7 @@ BAD = {
     "filter": (plugin, 400, "32015"),
     "bomb": (bomb, 400, "X/data"),
     "dense bomb": (dense_bomb, 400, "shape"),
+    "inflating": (inflating, 400, "damaged"),
     "names bomb": (names_bomb, 413, "obs"),
     "same text": (same_text_many_times, 400, "4096"),
     "itself": (itself, 400, "obs"),
@@ -299,7 +308,7 @@ def test_readers_end_with_the_service(start):
 # Fuzz -------------------------------------------------------------------------------------------------
 
 GOOD = {kind: h5ad(on_schema(kind=kind)) for kind in ("csr", "csc", "dense")}
-FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def quiet(found):

@@ -68,7 +68,7 @@ class Limits:
     max_values: int = 50_000_000
     max_reader_bytes: int = 4 * 2**30
     upload_seconds: float = 300.0
-    read_seconds: float = 60.0
+    read_seconds: float = 30.0
     answer_seconds: float = 450.0
     workers: int = 2
     readers: int = 2
