@@ -6,7 +6,7 @@ use crate::run::Run;
 
 /// Chains of up to this many states are solved by elimination.
 pub(super) const DIRECT: usize = 250;
-/// Largest group of states that is merged.
+/// Groups of so many states grow only by those that have nobody else to join.
 const GROUP: usize = 6;
 
 /// The transitions between different states of a chain, by their targets: row `j` lists who moves to `j`.
@@ -120,7 +120,8 @@ impl Rates {
         x
     }
 
-    /// Groups of states that exchange much: each state with the one that sends it most.
+    /// Groups of states that exchange much: each state with the one that sends it most. None is left alone, so
+    /// that there are at most half as many groups as states.
     fn groups(&self, x: &[f64]) -> (Vec<u32>, usize) {
         const NONE: u32 = u32::MAX;
         let n = self.len();
@@ -130,21 +131,24 @@ impl Rates {
             if group[j] != NONE {
                 continue;
             }
-            let flow = |(i, p): (usize, f64)| (x[i] * p, i);
-            let most = self.row(j).map(flow).fold((0.0, j), |best, f| if f.0 > best.0 { f } else { best });
-            let free = self.row(j).map(flow).filter(|&(_, i)| group[i] == NONE).fold((0.0, j), |best, f| {
-                if f.0 > best.0 {
-                    f
-                } else {
-                    best
+            // Below any flow, also one too small for a number: a state of a class has a neighbor.
+            let (mut most, mut free) = ((-1.0, j), (-1.0, j));
+            for (i, p) in self.row(j) {
+                let flow = x[i] * p;
+                if flow > most.0 {
+                    most = (flow, i);
                 }
-            });
+                if flow > free.0 && group[i] == NONE {
+                    free = (flow, i);
+                }
+            }
             let joined = group[most.1];
-            if free.1 != j && free.0 >= 0.3 * most.0 {
+            let full = joined != NONE && sizes[joined as usize] >= GROUP;
+            if free.1 != j && (free.0 >= 0.3 * most.0 || full) {
                 group[j] = sizes.len() as u32;
                 group[free.1] = sizes.len() as u32;
                 sizes.push(2);
-            } else if joined != NONE && sizes[joined as usize] < GROUP {
+            } else if joined != NONE {
                 group[j] = joined;
                 sizes[joined as usize] += 1;
             } else {
@@ -153,6 +157,19 @@ impl Rates {
             }
         }
         (group, sizes.len())
+    }
+
+    /// Groups of groups: some four states each. Were they pairs, a W-cycle would do as much on each of the many
+    /// levels as on the first.
+    fn groups_of_groups(&self, x: &[f64]) -> (Vec<u32>, usize) {
+        let (mut group, n_groups) = self.groups(x);
+        if n_groups <= DIRECT || n_groups == self.len() {
+            return (group, n_groups);
+        }
+        let (pairs, weights) = self.merge(x, &group, n_groups);
+        let (second, n_groups) = pairs.groups(&weights);
+        group.iter_mut().for_each(|g| *g = second[*g as usize]);
+        (group, n_groups)
     }
 
     /// The chain between groups whose states are weighted by `x`, and the weights of the groups.
@@ -208,7 +225,7 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    /// Improves `x` by one W-cycle; groups are chosen anew if `regroup`.
+    /// Improves `x` by one W-cycle, or less of one where chains fill up; groups are chosen anew if `regroup`.
     pub(super) fn cycle(&mut self, rates: &Rates, x: &mut [f64], regroup: bool, run: &Run) -> Result<()> {
         if regroup {
             self.levels.clear();
@@ -227,14 +244,15 @@ impl Workspace {
         }
         rates.sweep(x, false);
         if self.levels.len() == level {
-            self.levels.push(rates.groups(x));
+            self.levels.push(rates.groups_of_groups(x));
         }
         let (group, n_groups) = self.levels[level].clone();
         if n_groups < rates.len() {
             let (coarse, weights) = rates.merge(x, &group, n_groups);
             let mut y = weights.clone();
             self.visit(&coarse, &mut y, level + 1, run)?;
-            if coarse.len() > DIRECT {
+            // Twice, unless the smaller chain has filled up so much that this would cost more than all else.
+            if coarse.len() > DIRECT && 2 * coarse.from.len() <= rates.from.len() {
                 self.visit(&coarse, &mut y, level + 1, run)?;
             }
             for (x, &g) in x.iter_mut().zip(&group) {

@@ -83,6 +83,12 @@ impl Basis {
         }
     }
 
+    /// Copies the leading entries of row `i` to `out`.
+    pub(super) fn row(&self, i: usize, out: &mut [f64]) {
+        let first = i / TILE * TILE * self.width + i % TILE;
+        out.iter_mut().zip(self.tiles[first..].iter().step_by(TILE)).for_each(|(out, x)| *out = *x);
+    }
+
     /// Copies `values` to column `j`.
     pub(super) fn write(&mut self, j: usize, values: &[f64]) {
         for (tile, values) in self.tiles.chunks_mut(TILE * self.width).zip(values.chunks(TILE)) {

@@ -77,7 +77,7 @@ fn over(a: Complex, b: Complex) -> Complex {
     ((a.0 * x + a.1 * y) / square, (a.1 * x - a.0 * y) / square)
 }
 
-fn vectors(found: &Invariant, op: &Operator<'_>) -> Vectors {
+fn vectors(found: &Invariant, op: &Operator) -> Vectors {
     let (n, m) = (op.n(), found.matrix.n_rows());
     let values = eigenvalues(&found.matrix);
     let mut out = vec![0.0; n * m * 2];
@@ -89,7 +89,8 @@ fn vectors(found: &Invariant, op: &Operator<'_>) -> Vectors {
         let mut v = combine(&found.basis, n, &y);
         normalise(&mut v);
         residuals[i] = residual(op, &v, values[i]);
-        for (row, &(re, im)) in v.iter().enumerate() {
+        for (&row, &(re, im)) in op.order().iter().zip(&v) {
+            let row = row as usize;
             out[(row * m + i) * 2] = re;
             out[(row * m + i) * 2 + 1] = im;
             if size == 2 {
@@ -129,14 +130,14 @@ fn normalise(v: &mut [Complex]) {
     v.iter_mut().for_each(|v| *v = times(*v, phase));
 }
 
-fn residual(op: &Operator<'_>, v: &[Complex], value: Complex) -> f64 {
-    let product = |mut part: Vec<f64>| {
-        let mut out = vec![0.0; part.len()];
-        op.apply(&mut part, &mut out);
+fn residual(op: &Operator, v: &[Complex], value: Complex) -> f64 {
+    let product = |part: fn(&Complex) -> f64| {
+        let (mut x, mut out) = (op.argument(), vec![0.0; v.len()]);
+        x.iter_mut().zip(v).for_each(|(x, v)| *x = part(v));
+        op.apply(&x, &mut out);
         out
     };
-    let re = product(v.iter().map(|v| v.0).collect());
-    let im = product(v.iter().map(|v| v.1).collect());
+    let (re, im) = (product(|v| v.0), product(|v| v.1));
     let mut sum = 0.0;
     for ((re, im), &v) in re.iter().zip(&im).zip(v) {
         let expected = times(value, v);

@@ -84,16 +84,15 @@ pub fn schur(t: &TransitionMatrix<'_>, initial: Option<&[f64]>, params: &Params,
     run.install(|| {
         let op = Operator::weighted(t, roots.as_deref(), parallel);
         let start = roots.as_deref().unwrap_or(&ones);
-        let mut found = dominant(&op, Some(start), params, run)?;
+        let mut found = dominant(&op, Some(&op.ordered(start)), params, run)?;
         let m = found.matrix.n_rows();
         let residuals = found.residuals(&op);
         let mut vectors = vec![0.0; n * m];
-        let mut x = vec![0.0; n];
-        for j in 0..m {
-            found.basis.read(j, &mut x);
-            for ((i, x), root) in x.iter().enumerate().zip(start) {
-                vectors[i * m + j] = if j == 0 { 1.0 } else { x / root };
-            }
+        for (k, &i) in op.order().iter().enumerate() {
+            let i = i as usize;
+            found.basis.row(k, &mut vectors[i * m..(i + 1) * m]);
+            vectors[i * m..(i + 1) * m].iter_mut().for_each(|x| *x /= start[i]);
+            vectors[i * m] = 1.0;
         }
         let info = Info { residuals, products: found.products, restarts: found.restarts };
         let eigenvalues = eigenvalues(&found.matrix);
@@ -139,13 +138,13 @@ pub(super) struct Invariant {
 
 impl Invariant {
     /// Norms of the columns of `A V - V S`.
-    pub(super) fn residuals(&mut self, op: &Operator<'_>) -> Vec<f64> {
+    pub(super) fn residuals(&mut self, op: &Operator) -> Vec<f64> {
         let (n, m) = (op.n(), self.matrix.n_rows());
-        let (mut x, mut y) = (vec![0.0; n], vec![0.0; n]);
+        let (mut x, mut y) = (op.argument(), vec![0.0; n]);
         let mut out = Vec::with_capacity(m);
         for j in 0..m {
-            self.basis.read(j, &mut x);
-            op.apply(&mut x, &mut y);
+            self.basis.read(j, &mut x[..n]);
+            op.apply(&x, &mut y);
             out.push(self.basis.rest(self.matrix.col(j), &mut y));
         }
         self.products += m;
@@ -160,12 +159,12 @@ fn subspace(n_components: usize) -> usize {
     (2 * n_components + 6).max(n_components + 24)
 }
 
-/// The dominant invariant subspace of `op`; `first` is an eigenvector of eigenvalue 1 and norm 1 that is
-/// known beforehand and comes first.
+/// The dominant invariant subspace of `op`, in its order of the states; `first` is an eigenvector of eigenvalue
+/// 1 and norm 1, in the same order, that is known beforehand and comes first.
 ///
 /// Inside the pool of `run`.
 pub(super) fn dominant(
-    op: &Operator<'_>,
+    op: &Operator,
     first: Option<&[f64]>,
     params: &Params,
     run: &Run,
@@ -184,7 +183,7 @@ pub(super) fn dominant(
         locked: 0,
         size: 0,
         stream: 0,
-        x: vec![0.0; n],
+        x: op.argument(),
         y: vec![0.0; n],
         products: 0,
         restarts: 0,
@@ -205,7 +204,7 @@ const STALL: usize = 60;
 const WIDEST: usize = 8;
 
 struct Search<'a> {
-    op: &'a Operator<'a>,
+    op: &'a Operator,
     params: &'a Params,
     run: &'a Run,
     /// Columns of the basis between restarts.
@@ -221,6 +220,7 @@ struct Search<'a> {
     size: usize,
     /// Random vectors used.
     stream: u64,
+    /// The vector to be multiplied.
     x: Vec<f64>,
     y: Vec<f64>,
     products: usize,
@@ -267,12 +267,21 @@ impl Search<'_> {
     /// A random vector, orthogonal to what was found, is followed until it is clear that it leads nowhere
     /// better. Returns whether it did lead somewhere.
     fn finds_more(&mut self) -> Result<bool> {
+        // Orthogonal also to what was nearly found and is not wanted: what was missed stands out the more.
+        self.size = (self.size + 1).min(self.width);
+        let found = self.randomize();
         self.sort();
         let wanted = self.locked;
         let least = self.least_wanted();
+        let start = self.products;
         // What was missed shows about as fast as what was found.
-        let patience = self.products + (2 * self.width).max(self.products / 2);
-        self.fresh();
+        let patience = start + (2 * self.width).max(start / 2);
+        self.begin();
+        if found {
+            self.basis.write(self.size, &self.y);
+        } else {
+            self.randomize();
+        }
         loop {
             self.extend()?;
             let Some(next) = self.restart()? else { return Ok(false) };
@@ -280,8 +289,9 @@ impl Search<'_> {
                 let key = self.params.which.key(eigenvalue(&self.s, wanted));
                 return Ok(key > least + self.params.tol.sqrt().min(1e-8));
             }
-            let hopeless = next.key + next.residual < least;
-            if hopeless
+            let hopeless =
+                next.key + next.residual < least || self.products - start >= self.visible(&next, least);
+            if (hopeless && next.key < least)
                 || (next.key <= least && self.products >= patience)
                 || self.restarts >= 2 * self.params.max_restarts
             {
@@ -290,22 +300,36 @@ impl Search<'_> {
         }
     }
 
+    /// Products after which a random vector's part along an eigenvector of key `least` outweighs the others.
+    ///
+    /// Chebyshev polynomials on the keys from -1 to that of `next`, the largest seen, are at most 1 there; at
+    /// `least` they must make up for the part of one direction among all, ten times over.
+    fn visible(&self, next: &Next, least: f64) -> usize {
+        let beyond = 1.0 + 2.0 * (least - next.key) / (next.key + 1.0).max(f64::EPSILON);
+        let products = (10.0 * (self.op.n() as f64).sqrt()).acosh() / beyond.max(1.0).acosh();
+        // Infinity, where nothing lies between, becomes the largest number.
+        products.ceil() as usize
+    }
+
     /// Begins a new sequence with a random vector.
     fn fresh(&mut self) {
-        self.size = self.locked;
-        (0..self.width).for_each(|j| self.s[(self.size, j)] = 0.0);
+        self.begin();
         self.randomize();
     }
 
-    /// A random vector as the next column of the basis, if there is room for one.
-    fn randomize(&mut self) {
+    /// Forgets all but the locked columns.
+    fn begin(&mut self) {
+        self.size = self.locked;
+        (0..self.width).for_each(|j| self.s[(self.size, j)] = 0.0);
+    }
+
+    /// A random vector as the next column of the basis, and in `y`; `false` if there is no room for one.
+    fn randomize(&mut self) -> bool {
         // Of a few random vectors one is independent of fewer columns than there are rows.
-        for _ in 0..4 {
+        (0..4).any(|_| {
             self.stream += 1;
-            if self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y) {
-                return;
-            }
-        }
+            self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y)
+        })
     }
 
     /// Doubles the room of the basis: where eigenvalues lie close together compared with the extent of the
@@ -324,8 +348,8 @@ impl Search<'_> {
     /// Extends the basis to its full width by products with the matrix.
     fn extend(&mut self) -> Result<()> {
         while self.size < self.width {
-            self.basis.read(self.size, &mut self.x);
-            self.op.apply(&mut self.x, &mut self.y);
+            self.basis.read(self.size, &mut self.x[..self.op.n()]);
+            self.op.apply(&self.x, &mut self.y);
             let (h, beta) = self.basis.orthogonalise(self.size + 1, &mut self.y);
             self.s.col_mut(self.size)[..h.len()].copy_from_slice(&h);
             self.s.col_mut(self.size)[h.len()..].fill(0.0);
@@ -355,14 +379,14 @@ impl Search<'_> {
         let beta = self.s[(to, to - 1)];
         let coupling = self.s.block(0..from, from..to).times(&u);
         let mut b: Vec<f64> = (0..to - from).map(|j| beta * u[(to - from - 1, j)]).collect();
-        // A tenth of the tolerance: what is cut off here adds up.
+        // A third of the tolerance: what is cut off here adds up.
         let mut next = None;
         let mut converged = 0;
         while converged < to - from {
             let size = block_size(&active, converged);
             let block = &mut b[converged..converged + size];
             let residual = block.iter().map(|b| b * b).sum::<f64>().sqrt();
-            if residual > 0.1 * self.params.tol {
+            if residual > 0.3 * self.params.tol {
                 next = Some(Next { key: self.params.which.key(eigenvalue(&active, converged)), residual });
                 break;
             }
@@ -379,9 +403,9 @@ impl Search<'_> {
         }
         keep = keep.max(converged);
         self.basis.rotate(from, &u.block(0..to - from, 0..keep));
-        self.basis.read(to, &mut self.x);
+        self.basis.read(to, &mut self.y);
         self.size = from + keep;
-        self.basis.write(self.size, &self.x);
+        self.basis.write(self.size, &self.y);
         self.s.set_block(0, from, &coupling);
         self.s.set_block(from, from, &active);
         (0..=to).for_each(|i| {
