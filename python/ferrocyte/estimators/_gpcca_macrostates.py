@@ -275,7 +275,7 @@ class MacrostateMembers(TermStatesEstimator):
             n_cells=n_cells,
             ref=ref,
             initial=initial,
-            pi=self._stationary(initial),
+            pi=lambda: self._stationary(initial),
         )
         return found, params, new
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ from ferrocyte.kernels._matrix import Matrix, as_csr
 from ferrocyte.lineage import Lineage
 
 __all__ = ["Macrostates", "coarse_grained", "min_chi", "single_macrostate"]
+
+
+ACCURACY = 1e-8  # of a stationary distribution over macrostates
 
 
 class Macrostates(NamedTuple):
@@ -66,6 +70,43 @@ def coarse_matrix(
     return _core.coarse_transition_matrix(as_csr(matrix), chi, initial, threads=threads())
 
 
+def coarse_stationary(
+    matrix: Matrix, chi: NDArray[np.float64], coarse: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The stationary distribution over macrostates, from the chain between them alone.
+
+    Memberships span an invariant subspace, :math:`T \\chi = \\chi P + E` with the coarse :math:`P` and a
+    small :math:`E`. Hence :math:`\\pi^T \\chi (I - P) = \\pi^T E` for the stationary :math:`\\pi` over cells:
+    the stationary distribution of :math:`P` is :math:`\\chi^T \\pi` to within the largest entries of
+    :math:`E`, times the norm of the group inverse of :math:`I - P` (Meyer, SIAM Review 17, 1975), about the
+    inverse of the gap behind eigenvalue 1.
+
+    Parameters
+    ----------
+    matrix, chi, coarse
+        Of shapes (n_cells, n_cells), (n_cells, n_states) and (n_states, n_states).
+
+    Returns
+    -------
+    ndarray of float64, shape (n_states,), or None
+        Entries sum to 1 and are within 1e-8 of the exact ones. None where that can not be promised: several
+        closed classes, or macrostates that hardly communicate.
+    """
+    m = len(coarse)
+    error = np.abs(as_csr(matrix) @ chi - chi @ coarse).max(axis=0).sum() + m * np.finfo(np.float64).eps
+    system = np.vstack([(np.eye(m) - coarse).T, np.ones(m)])
+    visits = np.linalg.lstsq(system, np.r_[np.zeros(m), 1.0], rcond=None)[0]
+    try:
+        inverse = np.linalg.inv(np.eye(m) - coarse + visits) - visits
+    except np.linalg.LinAlgError:
+        return None
+    bound = float(error * np.abs(inverse).sum(axis=1).max())
+    if not bound <= ACCURACY or visits.min() < -bound:
+        return None
+    visits = np.maximum(visits, 0.0)
+    return visits / visits.sum()
+
+
 def coarse_grained(
     matrix: Matrix,
     chi: NDArray[np.float64],
@@ -74,24 +115,27 @@ def coarse_grained(
     n_cells: int | None,
     ref: Reference | None,
     initial: NDArray[np.float64] | None,
-    pi: NDArray[np.float64],
+    pi: Callable[[], NDArray[np.float64]],
 ) -> Macrostates:
     """Name the macrostates with memberships `chi`, and the chain between them.
 
-    `pi` is the stationary distribution over cells.
+    `pi` computes the stationary distribution over cells; it is called only where the chain between the
+    macrostates does not settle how often each is visited, see :func:`coarse_stationary`.
     """
     n, n_states = chi.shape
     codes = assign_cells(chi, n_cells)
     names, colors = name_states(codes, n_states, ref)
     warn_of_small(codes, names, n_cells)
     start = np.full(n, 1 / n) if initial is None else initial
+    coarse = coarse_matrix(matrix, chi, initial)
+    visits = coarse_stationary(matrix, chi, coarse)
     return Macrostates(
         categorical(codes, names, index),
         colors,
         Lineage(chi, names=names, colors=colors),
-        pd.DataFrame(coarse_matrix(matrix, chi, initial), index=names, columns=names),
+        pd.DataFrame(coarse, index=names, columns=names),
         pd.Series(chi.T @ start, index=names),
-        pd.Series(chi.T @ pi, index=names),
+        pd.Series(chi.T @ pi() if visits is None else visits, index=names),
     )
 
 
