@@ -21,7 +21,7 @@ from ferrocyte.cas.errors import CASWarning
 from ferrocyte.cas.local import LocalTransport, Reference
 from ferrocyte.cli import main
 from real import TYPES, Process, cells, make_reference, write_10x
-from uploads import GENERAL
+from uploads import GENERAL, OPERATIONS
 
 PEER = os.environ.get("FERROCYTE_CAS_PEER_PYTHON", "")
 SCRIPT = Path(__file__).parents[1] / "interop/cas_peer.py"
@@ -140,8 +140,12 @@ def test_a_folder_that_is_exchanged_is_served_without_a_dropped_request(folder, 
 def test_it_stops_when_told_and_says_so(folder, number):
     with Process("--reference", folder / "small") as process:
         assert httpx.get(f"{process.url}/healthz").is_success
+        broken = {"content": b"secret cells", "headers": {"content-type": "multipart/form-data; boundary=x"}}
+        there = f"{process.url}{OPERATIONS}/nearest-neighbor-search"
+        assert httpx.post(there, **broken).status_code == 400
         process.signal(number)
         assert process.wait() == 0
+    assert "secret" not in "".join(process.log)
     assert json.loads(process.log[-1])["event"] == "stopped"
     assert all(json.loads(line)["time"] for line in process.log)
 

@@ -25,6 +25,13 @@ from ferrocyte.cas.server._service import Service
 __all__ = ["make_server", "make_service", "name_references", "open_references", "serve"]
 
 _logger = logging.getLogger(__name__)
+# What is logged from which level on. Warnings of the parser of forms quote what was uploaded.
+_LOGGED = {
+    "ferrocyte.cas": logging.INFO,
+    "uvicorn.error": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "python_multipart": logging.CRITICAL,
+}
 
 
 def name_references(given: Sequence[str]) -> list[tuple[str | None, Path]]:
@@ -203,9 +210,9 @@ def serve(
 def _logged(stream: TextIO) -> Iterator[None]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONLines())
-    loggers = [logging.getLogger("ferrocyte.cas"), logging.getLogger("uvicorn.error")]
+    loggers = [logging.getLogger(name) for name in _LOGGED]
     before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
+    for logger, level in zip(loggers, _LOGGED.values(), strict=True):
         logger.addHandler(handler)
         logger.setLevel(level)
         logger.propagate = False
