@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import naive_gpcca as naive
 from reference.matrices import csr, random_graph, row_normalized
+from scipy.spatial import ConvexHull
 
 
 def blocks(sizes, link, seed=0):
@@ -116,6 +118,24 @@ def test_no_slope_leads_further_up(n, m, seed):
     X, _ = schur(T, m)
     _, A, _, _ = macrostates(X, X.shape[1])
     assert naive.best_by_slope(X, A) < 1e-7
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_crisper_with_three_states(seed):
+    """All triples of corners of the polygon of what one membership can be, which are few in the plane."""
+    X = sets_of(None, seed, 60, 3)
+    facets = ConvexHull(X[:, 1:]).equations
+    y = facets[:, :2] / facets[:, 2:]
+    best, chi = 0.0, None
+    for triple in combinations(range(len(y)), 3):
+        points = np.vstack([np.ones(3), y[list(triple)].T])
+        weights = np.linalg.solve(points, [1, 0, 0])
+        if weights.min() > 0 and weights @ (points**2).sum(axis=0) / 3 > best:
+            best, chi = weights @ (points**2).sum(axis=0) / 3, X @ (points * weights)
+    crispness = macrostates(X, 3)[2]
+    assert crispness < best + 1e-9
+    if (chi[chi.argmax(axis=0)].argmax(axis=1) == np.arange(3)).all():
+        assert_allclose(crispness, best, rtol=1e-9)
 
 
 @settings(max_examples=25, deadline=None)

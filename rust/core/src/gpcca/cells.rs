@@ -20,20 +20,17 @@ pub(super) struct Cells {
     parallel: bool,
 }
 
-/// The first cell and column where a step of length `at` would make a membership negative.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Block {
-    pub(super) at: f64,
-    pub(super) cell: usize,
-    pub(super) column: usize,
-}
-
 impl Cells {
     /// The first `m` of the `width` columns of `x`.
     pub(super) fn new(x: &[f64], width: usize, m: usize, parallel: bool) -> Self {
         let x: Vec<f64> = x.chunks_exact(width).flat_map(|row| &row[..m]).copied().collect();
         let parallel = parallel && x.len() / m >= FEW;
         Self { m, x, parallel }
+    }
+
+    /// None yet; points are to be added to `x`.
+    pub(super) fn empty(m: usize) -> Self {
+        Self { m, x: vec![], parallel: false }
     }
 
     /// Some of the cells.
@@ -96,54 +93,6 @@ impl Cells {
             (0..n_blocks).into_par_iter().map(block).reduce(none, better)
         } else {
             (0..n_blocks).map(block).fold(none(), better)
-        }
-    }
-
-    /// How far `chi` can go along `x direction` before an entry reaches its lower bound. Entries that fall
-    /// more slowly than `slow` times the length of their row are taken to stay. `lower(cell, column)` is
-    /// the bound.
-    pub(super) fn ratio(
-        &self,
-        chi: &[f64],
-        direction: &[f64],
-        slow: f64,
-        lower: impl Fn(usize, usize) -> f64 + Sync,
-    ) -> Option<Block> {
-        let m = self.m;
-        let block = |b: usize| {
-            let cells = self.block(b);
-            let mut slopes = vec![0.0; cells.len() * m];
-            let x = &self.x[cells.start * m..cells.end * m];
-            dispatch(Times { x, a: direction, m, columns: m, out: &mut slopes });
-            let mut best: Option<Block> = None;
-            for (row, cell) in slopes.chunks_exact(m).zip(cells) {
-                let values = &chi[cell * m..(cell + 1) * m];
-                for (column, (&slope, &value)) in row.iter().zip(values).enumerate() {
-                    if slope >= -slow {
-                        continue;
-                    }
-                    let at = ((value - lower(cell, column)) / -slope).max(0.0);
-                    if best.is_none_or(|best| at < best.at) {
-                        best = Some(Block { at, cell, column });
-                    }
-                }
-            }
-            best
-        };
-        let better = |a: Option<Block>, b: Option<Block>| match (a, b) {
-            (Some(a), Some(b))
-                if b.at < a.at || (b.at == a.at && (b.cell, b.column) < (a.cell, a.column)) =>
-            {
-                Some(b)
-            }
-            (None, b) => b,
-            (a, _) => a,
-        };
-        let n_blocks = self.len().div_ceil(BLOCK);
-        if self.parallel {
-            (0..n_blocks).into_par_iter().map(block).reduce(|| None, better)
-        } else {
-            (0..n_blocks).map(block).fold(None, better)
         }
     }
 

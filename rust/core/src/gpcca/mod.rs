@@ -4,21 +4,23 @@
 //! data classification*; for chains that are not reversible, with Schur vectors in place of eigenvectors,
 //! Reuter et al. (2018, 2019).
 
-mod ascent;
 mod cells;
 pub mod coarse;
+mod mixture;
+mod polar;
+mod pool;
+mod search;
 mod start;
 
-use rayon::prelude::*;
-
 use self::cells::Cells;
+use self::search::Search;
 use crate::error::{Error, Result};
 use crate::run::Run;
 
 /// How hard to look.
 #[derive(Debug, Clone, Copy)]
 pub struct Params {
-    /// Largest number of starting points, the inner simplex among them; at least 1.
+    /// Largest number of simplices to start from, the inner simplex among them; at least 1.
     pub n_starts: usize,
 }
 
@@ -59,9 +61,15 @@ pub fn min_chi(x: &[f64], width: usize, n_states: usize, run: &Run) -> Result<f6
 /// * `x`: Schur vectors `X` with `X^T D X = I`, `(n_cells, width)` row after row, the first of them 1; the
 ///   first `n_states` are used and must not cut a complex pair in two.
 ///
-/// States come in the order of the corners of the inner simplex. Of several starting points, all fixed, the
-/// inner simplex comes first; if the first two agree, the others are left out. Of the outcomes within 1 % of
-/// the best crispness the first is taken. The same input gives the same answer on any number of threads.
+/// Crispness is convex, so the crispest memberships mix as many corners of the polytope of all single
+/// memberships as there are states, by weights that solve a linear program. The search goes from corner to
+/// corner, first around several simplices of cells, the inner simplex first, then wherever most is to gain;
+/// with up to about six states all corners are seen, and nothing is crisper. Often a state of the crispest
+/// memberships is nowhere the most likely one. Then those come first of which each state is the most likely
+/// one of the cell that belongs to it most, and crispness decides among them.
+///
+/// States come in the order of the corners of the inner simplex. The same input gives the same answer on any
+/// number of threads.
 ///
 /// # Errors
 /// [`Error::Parameter`] for fewer than 2 states or more than there are columns or cells,
@@ -75,7 +83,7 @@ pub fn macrostates(
     run: &Run,
 ) -> Result<Macrostates> {
     let cells = checked(x, width, n_states, run)?;
-    run.install(|| optimise(&cells, |few| starts(few, params.n_starts), run))
+    run.install(|| optimise(&cells, |few| starts(few, params.n_starts), true, run))
 }
 
 /// The memberships that the search reaches from a given rotation.
@@ -104,7 +112,7 @@ pub fn improve(x: &[f64], width: usize, n_states: usize, rotation: &[f64], run: 
             let expected = "memberships that are not constant in any column";
             return Err(Error::shape("the rotation", expected, "a column that is"));
         }
-        optimise(&cells, |_| vec![rotation.to_vec()], run)
+        optimise(&cells, |_| vec![rotation.to_vec()], false, run)
     })
 }
 
@@ -136,99 +144,37 @@ fn inner_simplex(cells: &Cells) -> Result<(Vec<usize>, Vec<f64>, f64)> {
     Ok((corners, rotation, min))
 }
 
-/// Times that cells outside of the polytope are added to those that bound it.
-const ROUNDS: usize = 12;
-/// A membership below minus this is outside.
-const OUTSIDE: f64 = 1e-9;
-/// A later start must lead to crispness larger than that of an earlier one by this part to be preferred.
-const CLEARLY: f64 = 0.01;
-
-/// Two outcomes whose crispness differs by no more than this part are taken for one.
-const SAME: f64 = 1e-9;
-
-/// A corner that a search has led to.
-struct Outcome {
-    /// Times the number of states, the crispness.
-    value: f64,
-    rotation: Vec<f64>,
-    steps: usize,
+/// `m` times the crispness of rotation `a`: `sum_j |A_j|^2 / A_0j` (Roeblitz & Weber 2013, section 3.3).
+fn value(a: &[f64], m: usize) -> f64 {
+    let column = |j: usize| match a[j] > 1e-14 {
+        true => (0..m).map(|i| a[i * m + j] * a[i * m + j]).sum::<f64>() / a[j],
+        false => 0.0,
+    };
+    (0..m).map(column).sum()
 }
 
-fn optimise(cells: &Cells, starts: impl FnOnce(&Cells) -> Vec<Vec<f64>>, run: &Run) -> Result<Macrostates> {
+fn optimise(
+    cells: &Cells,
+    starts: impl FnOnce(&Cells) -> Vec<Vec<f64>>,
+    wide: bool,
+    run: &Run,
+) -> Result<Macrostates> {
     let m = cells.m;
     let (corners, simplex, min_chi) = inner_simplex(cells)?;
     let outer = outer_cells(cells, &simplex);
     let starts = starts(&cells.select(&outer));
-    let search_all = |starts: &[Vec<f64>]| -> Result<Vec<Option<Outcome>>> {
-        let search = |start: &Vec<f64>| search(cells, outer.clone(), start, run);
-        if run.threads() > 1 {
-            starts.par_iter().map(search).collect()
-        } else {
-            starts.iter().map(search).collect()
-        }
-    };
-    // Where the first two lead to the same corner there is little doubt.
-    let (first, others) = starts.split_at(starts.len().min(2));
-    let mut found = search_all(first)?;
-    let agree = match &found[..] {
-        [Some(a), Some(b)] => (a.value - b.value).abs() <= SAME * a.value,
-        _ => false,
-    };
-    if !agree {
-        found.extend(search_all(others)?);
-    }
-    let steps = found.iter().flatten().map(|found| found.steps).sum();
-    let most = found.iter().flatten().fold(0.0_f64, |most, found| most.max(found.value));
-    // Corners of nearly the same crispness can be far apart. The first of them stays the answer if the
-    // data change a little.
-    let chosen = found.into_iter().flatten().find(|found| found.value * (1.0 + CLEARLY) >= most);
+    let found = Search::new(cells, outer, &starts, run).best(wide)?;
     let flat = || Error::shape("the Schur vectors", format!("{m} independent columns"), "fewer");
-    let a = chosen.map(|found| found.rotation).or_else(|| start::feasible(cells, &simplex));
-    let rotation = in_order(cells, &corners, &a.ok_or_else(flat)?);
+    let found = found.ok_or_else(flat)?;
+    let rotation = in_order(cells, &corners, &found.rotation);
     let mut memberships = cells.times(&rotation, m);
     for row in memberships.chunks_exact_mut(m) {
         row.iter_mut().for_each(|chi| *chi = chi.max(0.0));
         let sum: f64 = row.iter().sum();
         row.iter_mut().for_each(|chi| *chi /= sum);
     }
-    let crispness = ascent::value(&rotation, m) / m as f64;
-    Ok(Macrostates { memberships, rotation, crispness, min_chi, steps })
-}
-
-/// Goes up from `start`, bounded by the cells `outer`; those that the corner leaves outside join them,
-/// until there are none. `None` where the start can not be made feasible.
-///
-/// Never worse than the start, made feasible.
-fn search(cells: &Cells, mut outer: Vec<usize>, start: &[f64], run: &Run) -> Result<Option<Outcome>> {
-    let m = cells.m;
-    let Some(mut best) = start::feasible(cells, start) else { return Ok(None) };
-    let mut value = ascent::value(&best, m);
-    let floors = ascent::floors(&best, m);
-    let (mut a, mut steps) = (best.clone(), 0);
-    for round in 0..=ROUNDS {
-        let all = round == ROUNDS || outer.len() == cells.len();
-        let few = cells.select(&outer);
-        let few = if all { cells } else { &few };
-        let Some(from) = start::feasible(few, &a) else { break };
-        let (corner, n) = ascent::climb(few, from, &floors, run)?;
-        steps += n;
-        if let Some(feasible) = start::feasible(cells, &corner) {
-            let reached = ascent::value(&feasible, m);
-            if reached > value {
-                (best, value) = (feasible, reached);
-            }
-        }
-        let before = outer.len();
-        let outside = cells.minima(&corner, m).into_iter().filter(|&(chi, _)| chi < -OUTSIDE);
-        outer.extend(outside.map(|(_, cell)| cell));
-        outer.sort_unstable();
-        outer.dedup();
-        if all || outer.len() == before {
-            break;
-        }
-        a = corner;
-    }
-    Ok(Some(Outcome { value, rotation: best, steps }))
+    let crispness = value(&rotation, m) / m as f64;
+    Ok(Macrostates { memberships, rotation, crispness, min_chi, steps: found.steps })
 }
 
 /// Cells on the hull of the cloud: those farthest out in many directions. All if there are not many.
