@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 import anndata as ad
@@ -238,3 +239,31 @@ def test_routes_say_what_is_wrong(folder):
     assert len(routes.feature_schema(model["schema_name"])) == n
     assert routes.application_info()["default_feature_schema"] == model["schema_name"]
     assert routes.query_cells([-1, 5, 10**12], ["cell_type"])[0]["cas_cell_index"] == 5
+
+
+def test_who_gives_up_leaves_nothing_running(folder, query, monkeypatch):
+    calls = []
+    search = Reference.neighbors
+
+    def slow(self, vectors, k=None, *, threads=1):
+        calls.append(len(vectors))
+        time.sleep(0.05)
+        return search(self, vectors, k, threads=threads)
+
+    monkeypatch.setattr(Reference, "neighbors", slow)
+
+    async def ask():
+        async with AsyncCASClient.local(folder) as client:
+            task = asyncio.ensure_future(client.search_matrix(query, chunk_size=500))
+            while not calls:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            seen = len(calls)
+            await asyncio.sleep(0.3)
+            assert len(calls) == seen < 4
+            # The client is as good as new.
+            assert len((await client.search_matrix(query[:3])).data) == 3
+
+    asyncio.run(ask())

@@ -11,6 +11,8 @@ while questions are answered: each question looks its reference up once and keep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from ferrocyte.cas.local._reference import Reference
 
-__all__ = ["MIN_CLIENT_VERSION", "SERVED_VERSION", "RouteError", "Routes"]
+__all__ = ["MIN_CLIENT_VERSION", "SERVED_VERSION", "STOP", "RouteError", "Routes"]
 
 # The version of the protocol that is served, and the oldest client that gets along with it.
 SERVED_VERSION = "1.8.0"
@@ -34,6 +36,10 @@ MIN_CLIENT_VERSION = "1.8.0"
 # Numbers of cells are unique over all references: the first is numbered from 0, the second from here, ...
 NUMBERS_PER_REFERENCE = 1_000_000_000
 ONTOLOGY_COLUMN = "cell_type"
+# What the search works on in one piece, for each thread.
+CELLS_AT_A_TIME = 64
+# Set by a caller, in the thread that asks, to be able to withdraw the question.
+STOP: ContextVar[Event | None] = ContextVar("ferrocyte_cas_stop", default=None)
 
 
 class RouteError(CASHTTPError):
@@ -318,8 +324,18 @@ class Routes:
         reference = references[model_name]
         _check(counts, totals, names, len(reference.genes))
         vectors = reference.embed(counts, totals, threads=self.threads)
-        found = reference.neighbors(vectors, threads=self.threads)
-        return list(references).index(model_name) * NUMBERS_PER_REFERENCE, reference, found
+        rows = np.zeros((len(names), reference.n_neighbors), dtype=np.int64)
+        distances = np.zeros(rows.shape)
+        # A few at a time, so that a question that nobody waits for any more ends soon.
+        step = CELLS_AT_A_TIME * max(1, self.threads)
+        for start in range(0, len(names), step):
+            stop = STOP.get()
+            if stop is not None and stop.is_set():
+                raise RouteError(503, "The question was withdrawn.")
+            part = slice(start, start + step)
+            rows[part], distances[part] = reference.neighbors(vectors[part], threads=self.threads)
+        number = list(references).index(model_name) * NUMBERS_PER_REFERENCE
+        return number, reference, (rows, distances)
 
 
 def _check(counts: sp.csr_matrix, totals: NDArray[Any], names: Sequence[str], n_genes: int) -> None:

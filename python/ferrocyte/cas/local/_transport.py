@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 
 from ferrocyte.cas._http import Request, Response
 from ferrocyte.cas.local._reference import Reference
-from ferrocyte.cas.local._routes import RouteError, Routes
+from ferrocyte.cas.local._routes import STOP, RouteError, Routes
 
 __all__ = ["LocalTransport"]
 
@@ -56,8 +57,16 @@ class LocalTransport:
         """As :class:`ferrocyte.cas._http.Transport`."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="ferrocyte-local")
+        stop = Event()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._answer, request)
+        answer = loop.run_in_executor(self._executor, self._answer, request, stop)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            # Nothing goes on behind the back of who gave up.
+            stop.set()
+            await asyncio.wait([answer])
+            raise
 
     async def aclose(self) -> None:
         """Stop the thread that answers."""
@@ -65,7 +74,8 @@ class LocalTransport:
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request, stop: Event) -> Response:
+        STOP.set(stop)
         try:
             return Response(200, parsed=self._route(request))
         except RouteError as error:
