@@ -108,7 +108,6 @@ fn exact_neighbors<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (reference, queries, candidates, k, *, metric, threads=1))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python function")]
 fn refine_neighbors<'py>(
     py: Python<'py>,
     reference: PyReadonlyArray2<'py, f32>,
