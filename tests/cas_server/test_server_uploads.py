@@ -145,10 +145,10 @@ def twice(file):
 
 
 def inflating(file):
-    """A chunk that says it is small, and grows to 512 MB when it is unpacked."""
+    """A chunk that says it is small, and grows to 256 MB when it is unpacked."""
     n = file["X/data"].shape[0]
     replace(file, "X/data", shape=(n,), dtype="f4", chunks=(n,), compression="gzip")
-    file["X/data"].id.write_direct_chunk((0,), zlib.compress(bytes(2**29), 3))
+    file["X/data"].id.write_direct_chunk((0,), zlib.compress(bytes(2**28), 9))
 
 
 BAD = {
