@@ -252,8 +252,10 @@ fn group<const W: usize>(
             }
             let residual = if b_norms[c] > 0.0 { r_norms[c] / b_norms[c] } else { r_norms[c] };
             let [each, overall] = errors_now.map(|e| e[c]);
-            if started && (each.is_nan() || each > 4.0 * raw[c]) {
-                // Worse than before, or not a number: back to the better answer.
+            let worse = each > 4.0 * raw[c] && each / smallest[c] > accuracy.wanted;
+            if started && (each.is_nan() || worse) {
+                // Worse than before, by more than what rounding does to an answer that is accurate enough, or
+                // not a number: back to the better answer.
                 x.iter_mut().zip(&before).for_each(|(x, before)| x[c] = before[c]);
                 stalled[c] = PATIENCE;
                 state.done = state.acceptable;
