@@ -250,7 +250,11 @@ def _folder(target: Path, overwrite: bool) -> Iterator[Path]:
         if target.exists() and overwrite:
             old = target.parent / f".{target.name}.{mark}.old"
             target.rename(old)
-            folder.rename(target)
+            try:
+                folder.rename(target)
+            except BaseException:
+                old.rename(target)
+                raise
             # Whoever has the old files mapped keeps them.
             shutil.rmtree(old, ignore_errors=True)
         else:

@@ -126,8 +126,8 @@ def _cached(path: Path, column: str, options: dict[str, Any]) -> Reference:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             build_reference(path, folder, column, **{"name": path.stem, **options})
-        except FileExistsError:
-            # Somebody else was faster.
+        except OSError:
+            # Somebody else may have been faster.
             if not folder.exists():
                 raise
     return Reference(folder)
