@@ -31,7 +31,9 @@ def test_the_annotation_client_loads_what_it_needs_alone():
     extra = loaded("import ferrocyte.cas")
     assert {"httpx", "pydantic"} <= extra
     assert not [m for m in HEAVY if m in extra and m not in ("httpx", "numba")]
-    assert not {"scanpy", "matplotlib", "sklearn"} & loaded("import ferrocyte; ferrocyte.cas.CASClient('a.b')")
+    assert not {"scanpy", "matplotlib", "sklearn"} & loaded(
+        "import ferrocyte; ferrocyte.cas.CASClient('a.b')"
+    )
     assert not {"httpx", "pydantic"} & loaded("import ferrocyte")
 
 

@@ -480,9 +480,7 @@ def ontology_scores(
     prune: float,
     prefactor: float,
     threads: int = ...,
-) -> tuple[
-    NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]
-]:
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Shares of weight that terms collect: pointers, terms, scores; weight and unknown terms of each query.
 
     `terms` and `distances` are of the neighbors, query by neighbor, negative terms for none;

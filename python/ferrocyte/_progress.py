@@ -27,7 +27,7 @@ def _wanted(show: bool) -> bool:
 def progress_bar(show: bool, unit: str = "cell") -> Iterator[Callback | None]:
     """Give a function ``progress(done, total)`` to call now and then, or None if nothing is to be shown.
 
-    It takes further counts by name, as in ``progress(done, total, retries=2)``, which are shown beside the bar.
+    It takes further counts by name, as in ``progress(done, total, retries=2)``, shown beside the bar.
 
     Parameters
     ----------

@@ -6,7 +6,6 @@
 //! within reach (Kreutzer et al. 2014, *A unified sparse matrix data format*, SIAM Journal on Scientific
 //! Computing 36).
 
-use std::ops::Range;
 
 use super::basis::{for_tiles, TILE};
 use crate::csr::Csr;
@@ -63,15 +62,16 @@ impl Operator {
         order.chunks_mut(TILE).for_each(|tile| tile.sort_by_key(|&i| std::cmp::Reverse(length(i))));
         let mut place = vec![0_u32; n];
         order.iter().enumerate().for_each(|(k, &i)| place[i as usize] = k as u32);
-        let reach: Vec<Range<u32>> = order
+        // First and last place that the rows of a tile point to; a tile without entries points nowhere.
+        let reach: Vec<(u32, u32)> = order
             .chunks(TILE)
             .map(|tile| {
                 let places = tile.iter().flat_map(|&i| t.cols(i as usize)).map(|&j| place[j as usize]);
-                places.fold(u32::MAX..0, |r, j| r.start.min(j)..r.end.max(j + 1))
+                places.fold((u32::MAX, 0), |(low, high), j| (low.min(j), high.max(j)))
             })
             .collect();
-        let near = reach.iter().all(|r| (r.end.saturating_sub(r.start) as usize) <= WINDOW);
-        let base: Vec<u32> = reach.iter().map(|r| r.start.min(r.end)).collect();
+        let near = reach.iter().all(|&(low, high)| (high.saturating_sub(low) as usize) < WINDOW);
+        let base: Vec<u32> = reach.iter().map(|&(low, high)| low.min(high)).collect();
         let (mut ends, mut values) = (vec![], vec![]);
         let (mut near_columns, mut far_columns) = (vec![], vec![]);
         for (slice, rows) in order.chunks(LANES).enumerate() {
