@@ -6,7 +6,6 @@
 //! within reach (Kreutzer et al. 2014, *A unified sparse matrix data format*, SIAM Journal on Scientific
 //! Computing 36).
 
-
 use super::basis::{for_tiles, TILE};
 use crate::csr::Csr;
 use crate::order::by_locality;
