@@ -56,7 +56,7 @@ class ComparisonMembers(MacrostateMembers):
         Raises
         ------
         InvalidTypeError
-            Says `` `cluster_key` to be a `str` or `None` ``.
+            If `cluster_key` is a mapping; says "to be a `str` or `None`".
         NotComputedError
             If there is no last call to take `terminal_states` or `cluster_key` from.
         InvalidOptionError
