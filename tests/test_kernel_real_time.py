@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import ferrocyte as fc
@@ -358,6 +359,27 @@ def test_from_moscot(small):
         RealTimeKernel.from_moscot(problem(small, solved=False))
     with pytest.raises(TypeError, match="temporal problem"):
         RealTimeKernel.from_moscot(small)
+
+
+def test_a_solution_of_moscot():
+    """Saved from moscot 0.5.2: the same matrix as from the problem itself, cells in another order than time."""
+    frozen = np.load(Path(__file__).parent / "data/frozen/moscot.npz")
+    obs = pd.DataFrame({"day": pd.Categorical(frozen["day"])}, index=frozen["names"])
+    adata = AnnData(np.zeros((60, 1), dtype=np.float32), obs=obs)
+    pairs = [(0, 1), (1, 2)]
+    solved = SimpleNamespace(
+        adata=adata,
+        temporal_key="day",
+        solutions={(a, b): Solution(frozen[f"{a}_{b}/matrix"]) for a, b in pairs},
+        problems={
+            (a, b): SimpleNamespace(
+                adata_src=adata[frozen[f"{a}_{b}/source"]], adata_tgt=adata[frozen[f"{a}_{b}/target"]]
+            )
+            for a, b in pairs
+        },
+    )
+    kernel = RealTimeKernel.from_moscot(solved).compute_transition_matrix(self_transitions="diagonal")
+    assert_allclose(dense(kernel), frozen["T"], rtol=1e-12)
 
 
 def test_from_wot(small, tmp_path):
