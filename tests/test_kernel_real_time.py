@@ -362,7 +362,7 @@ def test_from_moscot(small):
 
 
 def test_a_solution_of_moscot():
-    """Saved from moscot 0.5.2: the same matrix as from the problem itself, cells in another order than time."""
+    """Saved from moscot 0.5.2: the same matrix as from the problem itself, cells not in order of time."""
     frozen = np.load(Path(__file__).parent / "data/frozen/moscot.npz")
     obs = pd.DataFrame({"day": pd.Categorical(frozen["day"])}, index=frozen["names"])
     adata = AnnData(np.zeros((60, 1), dtype=np.float32), obs=obs)
