@@ -1,4 +1,4 @@
-"""Save a small temporal problem that moscot 0.5.2 has solved, and what the kernel makes of the problem itself.
+"""Save a temporal problem that moscot 0.5.2 has solved, and what the kernel makes of the problem itself.
 
     python tests/reference/freeze_moscot.py
 
