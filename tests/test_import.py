@@ -74,6 +74,18 @@ def test_top_level_names():
         _ = fc.kernel
 
 
+def test_completion_offers_what_is_public_and_nothing_else():
+    for module in (fc.kernels, fc.kernels.utils, fc.estimators, fc.models, fc.pl, fc.datasets, fc.cas):
+        assert dir(module) == sorted(module.__all__)
+
+
+def test_data_sets_that_would_be_downloaded_say_what_to_do():
+    with pytest.raises(AttributeError, match=r"downloads nothing.*read_h5ad.*dentate_gyrus"):
+        _ = fc.datasets.pancreas
+    with pytest.raises(AttributeError, match="no attribute 'pancreatic'"):
+        _ = fc.datasets.pancreatic
+
+
 def test_public_names():
     assert set(fc.kernels.__all__) >= {
         "Kernel",

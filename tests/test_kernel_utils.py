@@ -380,6 +380,7 @@ def test_figures_return_axes_on_request(tmp_path):
 
     mpl.use("agg")
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
 
     adata = fc.datasets.dentate_gyrus()
     kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
@@ -390,6 +391,20 @@ def test_figures_return_axes_on_request(tmp_path):
         assert isinstance(k.plot_random_walks(3, seed=0, show=False, show_progress_bar=False), Axes)
         assert isinstance(k.plot_single_flow(*flow, show=False), Axes)
     assert adata.obs["age(days)"].dtype.name == "category"
+    walk = RandomWalk(adata, kernel.transition_matrix, start_ixs={"clusters": "OL"})
+    walks = walk.simulate_many(4, 5, seed=0, show_progress_bar=False)
+    ax = walk.plot(walks, "umap", "viridis", 2.5, 0.5, "upper right out", show=False)
+    lines = [c for c in ax.collections if isinstance(c, LineCollection)]
+    assert [(len(c.get_segments()), c.get_linewidth()[0], c.get_alpha()) for c in lines] == [
+        (5, 2.5, 0.5)
+    ] * 4
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["start", "stop", "may start"]
+    plotter = FlowPlotter(adata, kernel.transition_matrix, *flow[1:]).prepare(flow[0])
+    ax = plotter.plot(0.05, True, None, 0.5, 1, None, (5, 3), 80, show=False)
+    assert ax.get_legend() is None
+    assert ax.figure.get_size_inches().tolist() == [5, 3]
+    with pytest.raises(ValueError, match="min_flow"):
+        plotter.plot(2.0, show=False)
     assert kernel.plot_random_walks(3, save=tmp_path / "walks.png", show_progress_bar=False) is None
     assert (tmp_path / "walks.png").stat().st_size > 1000
     mpl.pyplot.close("all")

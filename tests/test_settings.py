@@ -57,6 +57,22 @@ def test_threads(monkeypatch):
             fc.settings.n_jobs = wrong
 
 
+def test_verbosity_of_older_scripts_is_a_logging_level():
+    for value, level in ((0, "ERROR"), (1, "WARNING"), (2, "INFO"), (3, "INFO"), (4, "DEBUG")):
+        fc.settings.verbosity = value
+        assert logging.getLevelName(fc.settings.logging_level) == level
+    fc.settings.verbosity = 1
+    assert fc.settings.verbosity == 1
+    for wrong in (5, -1, True, "hint", 2.0):
+        with pytest.raises(InvalidOptionError, match="verbosity"):
+            fc.settings.verbosity = wrong
+
+
+def test_a_setting_that_does_not_exist_is_not_made():
+    with pytest.raises(AttributeError, match=r"no setting `njobs`.*'n_jobs'"):
+        fc.settings.njobs = 3
+
+
 def test_logging():
     logger = logging.getLogger("ferrocyte")
     assert logger.handlers == []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ferrocyte._errors import InvalidOptionError
+from ferrocyte._errors import InvalidOptionError, MissingAttributeError, suggest
 
 __all__ = ["CellRankConfig", "settings", "threads"]
 
@@ -40,6 +40,9 @@ class CellRankConfig:
     40
     >>> fc.settings.figdir = "figures"
     """
+
+    # What older scripts set instead of a level: from silence to everything.
+    _VERBOSITY = ("ERROR", "WARNING", "INFO", "INFO", "DEBUG")
 
     def __init__(self) -> None:
         self._figdir = Path("figures")
@@ -89,6 +92,26 @@ class CellRankConfig:
             raise InvalidOptionError(
                 f"Expected a logging level, found {level!r}. Pass a number or one of {names}."
             ) from None
+
+    @property
+    def verbosity(self) -> int:
+        """The logging level as in scanpy, from 0 (errors) over 1 (warnings) and 2 (information) to 4."""
+        level = logging.getLevelName(self.logging_level)
+        return self._VERBOSITY.index(level) if level in self._VERBOSITY else 0
+
+    @verbosity.setter
+    def verbosity(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value not in range(len(self._VERBOSITY)):
+            raise InvalidOptionError(
+                f"Expected `verbosity` to be a whole number from 0 to 4, found {value!r}."
+            )
+        self.logging_level = self._VERBOSITY[value]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        known = [n for n in dir(type(self)) if isinstance(getattr(type(self), n), property)]
+        if not name.startswith("_") and name not in known:
+            raise MissingAttributeError(f"There is no setting `{name}`.{suggest(name, known)}")
+        super().__setattr__(name, value)
 
     @contextmanager
     def override_logging_level(self, level: int | str) -> Iterator[None]:

@@ -8,3 +8,7 @@ from ferrocyte.estimators.cflare import CFLARE
 from ferrocyte.estimators.gpcca import GPCCA
 
 __all__ = ["CFLARE", "GPCCA", "BaseEstimator", "TermStatesEstimator"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -136,11 +136,11 @@ class PlotMembers:
         discrete: bool = True,
         mode: Literal["embedding", "time"] = "embedding",
         time_key: str = "latent_time",
-        basis: str = "umap",
         same_plot: bool = True,
         title: str | Sequence[str] | None = None,
         cmap: str | Colormap = "viridis",
         *,
+        basis: str = "umap",
         ncols: int | None = None,
         figsize: tuple[float, float] | None = None,
         dpi: float | None = None,
@@ -168,8 +168,6 @@ class PlotMembers:
             Along time, memberships are drawn with one panel per state, cells with one row per state.
         time_key : str, default "latent_time"
             Column of `obs` with the time, for ``mode="time"``.
-        basis : str, default "umap"
-            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
         same_plot : bool, default True
             One panel for all states; else one for each. Along time it has no effect.
         title : str or sequence of str, optional
@@ -177,6 +175,8 @@ class PlotMembers:
         cmap : str or Colormap, default "viridis"
             Colours of memberships in panels of their own. In one panel, cells have the colour of the state
             they belong to most, the stronger the more they do.
+        basis : str, default "umap"
+            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
         ncols, figsize, dpi, save, show, ax
             Panels per row, size in inches, resolution, path to save at, whether to show, axes to draw in.
         **kwargs
@@ -277,11 +277,11 @@ class PlotMembers:
         color: str | Sequence[str] | None = None,
         mode: Literal["embedding", "time"] = "embedding",
         time_key: str | None = None,
-        basis: str = "umap",
         same_plot: bool = True,
         title: str | Sequence[str] | None = None,
         cmap: str | Colormap = "viridis",
         *,
+        basis: str = "umap",
         ncols: int | None = None,
         figsize: tuple[float, float] | None = None,
         dpi: float | None = None,
@@ -303,8 +303,6 @@ class PlotMembers:
             Along time there is one panel per fate.
         time_key : str, optional
             Column of `obs` with the time; needed for ``mode="time"``.
-        basis : str, default "umap"
-            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
         same_plot : bool, default True
             One panel for all fates; else one for each. Along time it has no effect.
         title : str or sequence of str, optional
@@ -312,6 +310,8 @@ class PlotMembers:
         cmap : str or Colormap, default "viridis"
             Colours of probabilities in panels of their own. In one panel, cells have the colour of their most
             likely fate, the stronger the more likely it is.
+        basis : str, default "umap"
+            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
         ncols, figsize, dpi, save, show, ax
             Panels per row, size in inches, resolution, path to save at, whether to show, axes to draw in.
         **kwargs

@@ -148,8 +148,8 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
         self,
         states: pd.Series | Mapping[str, Any],
         cluster_key: ClusterKey = None,
-        weight_key: str | None = None,
         allow_overlap: bool = False,
+        weight_key: str | None = None,
     ) -> Self:
         """Set the terminal states.
 
@@ -162,10 +162,10 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
         cluster_key : str or dict, optional
             Name and colour states by the category of `obs` most of their cells are in; see
             :meth:`GPCCA.compute_macrostates`.
-        weight_key : str, optional
-            Weight of each cell in `obs`, for ``cluster_key={"obsm": ...}``.
         allow_overlap : bool, default False
             Cells may be initial and terminal.
+        weight_key : str, optional
+            Weight of each cell in `obs`, for ``cluster_key={"obsm": ...}``.
 
         Returns
         -------
@@ -187,8 +187,8 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
         self,
         states: pd.Series | Mapping[str, Any],
         cluster_key: ClusterKey = None,
-        weight_key: str | None = None,
         allow_overlap: bool = False,
+        weight_key: str | None = None,
     ) -> Self:
         """Set the initial states.
 
@@ -198,10 +198,10 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
             As for :meth:`set_terminal_states`.
         cluster_key : str or dict, optional
             Name and colour states by the category of `obs` most of their cells are in.
-        weight_key : str, optional
-            Weight of each cell in `obs`, for ``cluster_key={"obsm": ...}``.
         allow_overlap : bool, default False
             Cells may be initial and terminal.
+        weight_key : str, optional
+            Weight of each cell in `obs`, for ``cluster_key={"obsm": ...}``.
 
         Returns
         -------

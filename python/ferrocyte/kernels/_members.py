@@ -250,26 +250,20 @@ class TransitionMembers(ABC):
             backend=backend,
             show_progress_bar=show_progress_bar,
         )
-        from ferrocyte.pl.random_walks import plot_random_walks
-
-        out = plot_random_walks(
-            adata,
+        return walk.plot(
             walks,
             basis,
-            cmap=cmap,
-            linewidth=linewidth,
-            linealpha=linealpha,
-            ixs_legend_loc=ixs_legend_loc,
-            start_ixs=walk.start_ixs if start_ixs is not None else None,
-            stop_ixs=walk.stop_ixs if stop_ixs is not None else None,
-            figsize=figsize,
-            dpi=dpi,
-            save=save,
+            cmap,
+            linewidth,
+            linealpha,
+            ixs_legend_loc,
+            figsize,
+            dpi,
+            save,
             show=show,
             ax=ax,
             **kwargs,
         )
-        return out if show is False else None
 
     def plot_single_flow(
         self,

@@ -22,3 +22,7 @@ __all__ = [
     "SKLearnModel",
     "Signal",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -71,3 +71,7 @@ __all__ = [
     "vector_grid",
     "walks_frame",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -33,3 +33,7 @@ __all__ = [
     "TransportMap",
     "transport_map",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -101,15 +101,38 @@ class FlowPlotter:
         )
         return self
 
-    def plot(self, *, min_flow: float = 0, **kwargs: Any) -> Axes | None:
+    def plot(
+        self,
+        min_flow: float = 0,
+        remove_empty_clusters: bool = True,
+        ascending: bool | None = False,
+        alpha: float | None = 0.8,
+        xticks_step_size: int | None = 1,
+        legend_loc: str | None = "upper right out",
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+        **kwargs: Any,
+    ) -> Axes | None:
         """Draw the flow.
 
         Parameters
         ----------
         min_flow : float, default 0
             Show flow above this share, in [0, 1].
+        remove_empty_clusters : bool, default True
+            Leave out clusters into which nothing flows.
+        ascending : bool or None, default False
+            Order by incoming flow; None keeps the order of the clusters.
+        alpha : float, default 0.8
+            Opacity.
+        xticks_step_size : int or None, default 1
+            A tick at every n-th time; None: none.
+        legend_loc : str or None, default "upper right out"
+            Where to put the legend.
+        figsize, dpi
+            Size in inches, resolution.
         **kwargs
-            To :func:`ferrocyte.pl.flow.plot_single_flow`.
+            To :func:`ferrocyte.pl.flow.plot_single_flow`: `save`, `show`, `ax`, `colors`.
 
         Returns
         -------
@@ -120,12 +143,26 @@ class FlowPlotter:
         ------
         NotComputedError
             Before :meth:`prepare`.
+        InvalidOptionError
+            If nothing flows above `min_flow`, or an option is out of its range.
         """
         from ferrocyte.pl.flow import plot_single_flow
 
         tables = self.tables
         if min_flow < 0:
             raise InvalidOptionError(f"Expected `min_flow` to be at least 0, found {min_flow}.")
-        out = plot_single_flow(tables, self._adata, min_flow=min_flow, **kwargs)
+        out = plot_single_flow(
+            tables,
+            self._adata,
+            min_flow=min_flow,
+            remove_empty_clusters=remove_empty_clusters,
+            ascending=ascending,
+            alpha=alpha,
+            xticks_step_size=xticks_step_size,
+            legend_loc=legend_loc,
+            figsize=figsize,
+            dpi=dpi,
+            **kwargs,
+        )
         self._adata.obs[self._time_key] = tables.times
         return out if kwargs.get("show") is False else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferrocyte import _core
 from ferrocyte._adata import as_features
 from ferrocyte._errors import InvalidDataError, InvalidTypeError
-from ferrocyte._options import check_count, check_number, check_option, check_seed, draw_seed
+from ferrocyte._options import check_count, check_number, check_option, check_seed, draw_seed, no_effect
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte._sparse import canonical_csr
@@ -129,7 +129,7 @@ class Deterministic:
         self.softmax_scale = softmax_scale
 
     def __call__(
-        self, n_jobs: int | None = None, show_progress_bar: bool = True
+        self, n_jobs: int | None = None, backend: str = "loky", show_progress_bar: bool = True
     ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Compute probabilities and logits.
 
@@ -137,6 +137,8 @@ class Deterministic:
         ----------
         n_jobs : int, optional
             Number of threads; None for `settings.n_jobs`, -1 for all cores. Results do not depend on it.
+        backend : str, default "loky"
+            Has no effect.
         show_progress_bar : bool, default True
             Show a progress bar in a terminal or a notebook.
 
@@ -150,6 +152,7 @@ class Deterministic:
         InvalidDataError
             If the data, or what a user's similarity returns, can not be used.
         """
+        no_effect("backend", backend, "loky")
         name = core_name(self._similarity, self.name)
         scale = None if self.softmax_scale is None else float(self.softmax_scale)
         shared: dict[str, Any] = {

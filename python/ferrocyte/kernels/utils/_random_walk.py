@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ from ferrocyte._options import check_count, check_seed, draw_seed, no_effect
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte.kernels._matrix import as_csr
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["RandomWalk"]
 
@@ -171,6 +175,68 @@ class RandomWalk:
             raise InvalidOptionError(f"Expected number of simulations to be positive, found {n_sims}.")
         n_sims = check_count(n_sims, "n_sims")
         return self._simulate(n_sims, max_iter, seed, successive_hits, threads(n_jobs), show_progress_bar)
+
+    def plot(
+        self,
+        sims: Sequence[Any],
+        basis: str = "umap",
+        cmap: Any = "gnuplot",
+        linewidth: float = 1.0,
+        linealpha: float = 0.3,
+        ixs_legend_loc: str | None = None,
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+        save: str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> Axes | None:
+        """Draw walks over the cells of an embedding.
+
+        Parameters
+        ----------
+        sims : sequence of array of int
+            Walks, as from :meth:`simulate_many`.
+        basis : str, default "umap"
+            `obsm["X_<basis>"]` or `obsm["<basis>"]`.
+        cmap : str or Colormap, default "gnuplot"
+            Colours of a walk, from its first to its last step.
+        linewidth, linealpha : float, default 1.0 and 0.3
+            Width in points and opacity of the lines.
+        ixs_legend_loc : str, optional
+            Where to put a legend for first and last cells.
+        figsize, dpi, save
+            Size in inches, resolution, path to save at.
+        **kwargs
+            To :func:`ferrocyte.pl.random_walks.plot_random_walks`: `show`, `ax`, and for the cells `color`,
+            `size`, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes or None
+            The Axes if ``show=False``.
+
+        Raises
+        ------
+        MissingDataError, InvalidDataError, InvalidIndexError, InvalidOptionError, InvalidTypeError
+            If the embedding is not there, a walk leaves the cells, or an option is unknown.
+        """
+        from ferrocyte.pl.random_walks import plot_random_walks
+
+        out = plot_random_walks(
+            self._adata,
+            sims,
+            basis,
+            cmap=cmap,
+            linewidth=linewidth,
+            linealpha=linealpha,
+            ixs_legend_loc=ixs_legend_loc,
+            start_ixs=self._starts,
+            stop_ixs=self._stops,
+            figsize=figsize,
+            dpi=dpi,
+            save=save,
+            **kwargs,
+        )
+        return out if kwargs.get("show") is False else None
 
     def _simulate(
         self,
