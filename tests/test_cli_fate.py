@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def test_dry_run_computes_and_writes_nothing(cells, tmp_path, capsys):
     said = capsys.readouterr()
     assert "200 cells" in said.out
     assert "0.8 * velocity" in said.out
-    assert "memory: at most about" in said.out
+    assert "memory, beside Python and its packages: at most about" in said.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,6 +161,8 @@ def test_dry_run_computes_and_writes_nothing(cells, tmp_path, capsys):
         (["--figures", "figures", "--basis", "tsne9"], 2, "Unable to find a basis"),
         (["--tol", "2"], 2, "between 0 and 1"),
         (["--terminal", "Nobody"], 3, "Nobody"),
+        (["--terminal-method", "stability", "--stability", "0.999"], 3, "On the command line: --stability"),
+        (["--n-states", "3,8", "--n-cells", "30"], 2, "`--n-cells 25` or less"),
         (["--out", "fates.csv"], 2, ".h5ad"),
         (["--out", "no/such/folder/fates.h5ad"], 5, "There is no folder"),
     ],
@@ -208,8 +211,13 @@ def test_figures(cells, tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_interrupt_leaves_no_output(tmp_path):
-    """SIGINT while the kernel of many samples is computed: exit code 130, no output."""
+@pytest.mark.parametrize(
+    ("number", "code", "error"),
+    [(signal.SIGINT, 130, "KeyboardInterrupt"), (signal.SIGTERM, 143, "Terminated")],
+    ids=["interrupt", "terminate"],
+)
+def test_a_signal_leaves_no_output(tmp_path, number, code, error):
+    """Ctrl-C, or a scheduler, while the kernel of many samples is computed."""
     adata, out = tmp_path / "cells.h5ad", tmp_path / "out.h5ad"
     fc.datasets.simulate(n_cells=3000, n_genes=200, seed=0).write_h5ad(adata)
     call = [
@@ -221,11 +229,69 @@ def test_interrupt_leaves_no_output(tmp_path):
             if json.loads(line).get("step") == "transition_matrix":
                 break
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         last = [json.loads(line) for line in process.stderr][-1]
-        assert process.wait(timeout=20) == 130
-    assert last["error"] == "KeyboardInterrupt"
+        assert process.wait(timeout=20) == code
+    assert last["error"] == error
+    assert last["exit_code"] == code
     assert not out.exists()
+
+
+def test_termination_keeps_what_was_finished(cells, tmp_path, capsys, monkeypatch):
+    """A scheduler ends the job while fates are computed; afterwards the signal does what it did before."""
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as m:
+        m.setattr(
+            fc.estimators.GPCCA,
+            "compute_fate_probabilities",
+            lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5),
+        )
+        assert main(command(cells, tmp_path / "out.h5ad")) == 143
+    assert events_of(capsys)[-2]["steps"][-1] == "initial_states"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h5ad.resume"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [("2>&1 >/dev/null | head -n 1", 0), ("2>&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0)],
+    ids=["broken", "closed", "both closed", "full"],
+)
+def test_nobody_has_to_listen(cells, tmp_path, ends, code):
+    """The result is written whether or not anybody reads what is said meanwhile; nothing of it goes elsewhere."""
+    out = tmp_path / "out.h5ad"
+    call = shlex.join([sys.executable, "-m", "ferrocyte", *command(cells, out)])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {call} {ends}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == ("head" in ends)
+    assert out.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+@pytest.mark.parametrize(("ends", "code"), [("| true", 0), (">/dev/full", 5)], ids=["broken", "full"])
+def test_an_answer_is_read_or_not(cells, tmp_path, ends, code):
+    call = shlex.join([sys.executable, "-m", "ferrocyte", *command(cells, tmp_path / "out.h5ad"), "--dry-run"])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {call} {ends}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert ("disk is full" in done.stderr) == (code == 5)
+    assert "Exception ignored" not in done.stderr
+
+
+def test_too_little_memory_is_no_defect(cells, tmp_path, capsys, monkeypatch):
+    def fails(self, *args, **kwargs):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(fc.estimators.GPCCA, "compute_schur", fails)
+    assert main(command(cells, tmp_path / "out.h5ad")) == 3
+    last = events_of(capsys)[-1]
+    assert "Not enough memory: Unable to allocate 9 TiB" in last["message"]
+    assert "traceback" not in last
 
 
 def test_help_loads_nothing_heavy():

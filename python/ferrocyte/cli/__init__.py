@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from ferrocyte import _core
 from ferrocyte.cli import _cas_arguments, _fate_arguments
 from ferrocyte.cli._events import Events
-from ferrocyte.cli._exit import EXIT_CODES, explain
+from ferrocyte.cli._exit import EXIT_CODES, explain, termination_interrupts
 
 __all__ = ["main"]
 
@@ -54,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     command = " ".join(filter(None, (args.command, getattr(args, "verb", None))))
     events = Events(command, json_lines=args.json_log, stream=sys.stderr)
+    # A service decides itself what ends it, and how.
+    ending = nullcontext() if command == "cas serve" else termination_interrupts()
     try:
-        with events.warnings_shown():
+        with events.warnings_shown(), ending:
             return int(args.run(args, events))
     except KeyboardInterrupt as err:
         return explain(err, events)

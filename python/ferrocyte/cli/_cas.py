@@ -16,7 +16,7 @@ from anndata import AnnData
 from ferrocyte.cas import CASClient
 from ferrocyte.cas.constants import CellMetadataFeatures
 from ferrocyte.cli import _files
-from ferrocyte.cli._events import Events
+from ferrocyte.cli._events import Events, answer
 from ferrocyte.cli._exit import INCOMPLETE, OK, UsageError
 
 __all__ = ["run"]
@@ -118,13 +118,13 @@ def _query(client: CASClient, args: argparse.Namespace, events: Events) -> int:
 
 def _models(client: CASClient, args: argparse.Namespace, events: Events) -> int:
     names = client.allowed_models_list
-    print(json.dumps(names) if events.json_lines else "\n".join(names))
+    answer(json.dumps(names) if events.json_lines else "\n".join(names))
     return OK
 
 
 def _quota(client: CASClient, args: argparse.Namespace, events: Events) -> int:
     quota = client.quota()
-    print(quota.model_dump_json() if events.json_lines else "\n".join(quota.lines()))
+    answer(quota.model_dump_json() if events.json_lines else "\n".join(quota.lines()))
     return OK
 
 

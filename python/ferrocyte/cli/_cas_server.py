@@ -14,7 +14,7 @@ from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._serve import name_references
 from ferrocyte.cas.server._tokens import TokenInfo, Tokens
 from ferrocyte.cli import _files
-from ferrocyte.cli._events import Events
+from ferrocyte.cli._events import Events, answer
 from ferrocyte.cli._exit import OK, UsageError
 
 __all__ = ["serve", "token"]
@@ -70,12 +70,12 @@ def token(args: argparse.Namespace, events: Events) -> int:
                 admin=args.admin,
             )
             made = tokens.create(user, args.days)
-            print(json.dumps({"token": made}) if args.json_log else made)
+            answer(json.dumps({"token": made}) if args.json_log else made)
         elif args.action == "revoke":
             tokens.revoke(args.locator)
         else:
             for info in tokens.list():
-                print(_line(info, args.json_log))
+                answer(_line(info, args.json_log))
     return OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-__all__ = ["Events"]
+__all__ = ["Events", "answer"]
 
 
 class Events:
@@ -27,13 +28,15 @@ class Events:
         JSON objects instead of text. Every object has `time` (ISO 8601, UTC), `elapsed` (seconds since the
         start), `command`, `event` and `level`; the rest depends on the event.
     stream : text file, optional
-        Default: standard error.
+        Default: standard error. Nobody has to read it: when it is closed, or breaks on the way, the command
+        goes on in silence, since its files matter more than what it says about them.
     """
 
     def __init__(self, command: str, *, json_lines: bool = False, stream: TextIO | None = None) -> None:
         self.command = command
         self.json_lines = json_lines
-        self.stream = sys.stderr if stream is None else stream
+        # Python has None for a standard error that was closed before it started.
+        self.stream: TextIO | None = sys.stderr if stream is None else stream
         self._start = time.monotonic()
 
     @property
@@ -57,7 +60,16 @@ class Events:
         else:
             mark = "" if level == "info" else f"{level}: "
             line = f"[{elapsed:8.1f} s] {mark}{text}"
-        print(line, file=self.stream, flush=True)
+        self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self.stream is None:
+            return
+        try:
+            print(line, file=self.stream, flush=True)
+        except (OSError, ValueError):
+            _silence(self.stream)
+            self.stream = None
 
     def error(self, **details: Any) -> None:
         """Report the error that ends the command."""
@@ -95,6 +107,32 @@ class Events:
                 warnings.simplefilter("ignore", quiet)
             warnings.showwarning = show
             yield
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is left in the buffer of a broken stream go nowhere, or Python complains of it at its end."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):  # not a file of the system
+        pass
+
+
+def answer(text: str) -> None:
+    """Print what the command was asked for to standard output.
+
+    A reader that has seen enough and closed its end, as ``| head`` does, is no failure; a full disk is.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError:
+        _silence(sys.stdout)
+        raise
 
 
 def _plain(value: Any) -> Any:

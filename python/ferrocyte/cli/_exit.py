@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ferrocyte._errors import (
     ConvergenceError,
@@ -14,10 +18,10 @@ from ferrocyte._errors import (
 )
 from ferrocyte.cli._events import Events
 
-__all__ = ["EXIT_CODES", "INCOMPLETE", "OK", "USAGE", "UsageError", "explain"]
+__all__ = ["EXIT_CODES", "INCOMPLETE", "OK", "USAGE", "UsageError", "explain", "termination_interrupts"]
 
 OK, FAILED, USAGE, DATA, UNSOLVED, FILES = 0, 1, 2, 3, 4, 5
-SERVICE, INCOMPLETE, INTERRUPTED = 6, 7, 130
+SERVICE, INCOMPLETE, INTERRUPTED, TERMINATED = 6, 7, 130, 143
 EXIT_CODES = {
     OK: "done",
     FAILED: "failed in a way that is a defect of ferrocyte",
@@ -28,6 +32,7 @@ EXIT_CODES = {
     SERVICE: "the service refused, failed or could not be reached",
     INCOMPLETE: "some cells have no answer",
     INTERRUPTED: "interrupted",
+    TERMINATED: "terminated",
 }
 
 
@@ -35,10 +40,31 @@ class UsageError(FerrocyteError, ValueError):
     """Arguments that contradict each other or name something that is not there."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which schedulers say that the time is over."""
+
+
+@contextmanager
+def termination_interrupts() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what was finished is kept, nothing is half written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def code_of(err: BaseException) -> int:
     """The exit code that stands for an error."""
     if isinstance(err, KeyboardInterrupt):
-        return INTERRUPTED
+        return TERMINATED if isinstance(err, Terminated) else INTERRUPTED
     # By name: who does not annotate does not load the client.
     family = [base.__name__ for base in type(err).__mro__]
     if "AnnotationIncompleteError" in family:
@@ -51,7 +77,7 @@ def code_of(err: BaseException) -> int:
         return USAGE
     if isinstance(err, ConvergenceError):
         return UNSOLVED
-    if isinstance(err, FerrocyteError):
+    if isinstance(err, FerrocyteError | MemoryError):
         return DATA
     return FAILED
 
@@ -59,7 +85,12 @@ def code_of(err: BaseException) -> int:
 def explain(err: BaseException, events: Events) -> int:
     """Report an error as an event and return its exit code; only a defect shows where it happened."""
     code = code_of(err)
-    message = "interrupted; nothing was written" if code == INTERRUPTED else str(err) or repr(err)
+    if code in (INTERRUPTED, TERMINATED):
+        message = f"{EXIT_CODES[code]}; nothing was written"
+    else:
+        message = " ".join([str(err) or repr(err), *getattr(err, "__notes__", [])])
+    if isinstance(err, MemoryError):
+        message = f"Not enough memory: {message}. `ferrocyte fate --dry-run` tells what a run needs."
     if isinstance(err, OSError) and err.errno == errno.ENOSPC:
         message += ". The disk is full; nothing was left behind."
     details = {"error": type(err).__name__, "message": message, "exit_code": code}

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from anndata import AnnData
 
 from ferrocyte import _core, _keys
-from ferrocyte._errors import FileFormatError
+from ferrocyte._errors import FerrocyteError, FileFormatError
 from ferrocyte._options import check_count
 from ferrocyte.cli import _files, _kernels, _plan
-from ferrocyte.cli._events import Events
+from ferrocyte.cli._events import Events, answer
 from ferrocyte.cli._exit import OK, UsageError
 from ferrocyte.estimators import GPCCA
 
@@ -25,11 +24,19 @@ SAVE_EVERY = 30.0
 
 
 class Step(NamedTuple):
-    """One step: its name, the options that decide its result, and what does it."""
+    """One step: its name, the options that decide its result, what does it, and what it is steered by."""
 
     name: str
     options: dict[str, Any]
     compute: Callable[[GPCCA], dict[str, Any]]
+    arguments: str
+
+    def __call__(self, estimator: GPCCA) -> dict[str, Any]:
+        try:
+            return self.compute(estimator)
+        except FerrocyteError as err:  # speaks of parameters of Python
+            err.add_note(f"On the command line: {self.arguments}.")
+            raise
 
 
 def run(args: argparse.Namespace, events: Events) -> int:
@@ -42,7 +49,7 @@ def run(args: argparse.Namespace, events: Events) -> int:
         # Everything that can be refused without work is refused here, too.
         adata = _files.read(args.input, backed=True)
         _check_data(args, adata)
-        print(_plan.plan(args, specs, adata))
+        answer(_plan.plan(args, specs, adata))
         return OK
     with events.step("read", file=str(args.input)) as said:
         adata = _files.read(args.input)
@@ -80,6 +87,12 @@ def _check_data(args: argparse.Namespace, adata: AnnData) -> None:
         raise UsageError(
             f"Unable to find the layer {args.drivers_layer!r}. There are: "
             f"{', '.join(map(repr, adata.layers)) or 'none'}."
+        )
+    most = args.n_states if isinstance(args.n_states, int) else max(args.n_states or (1,))
+    if most * args.n_cells > adata.n_obs:
+        raise UsageError(
+            f"Expected --n-states times --n-cells to be at most the number of cells, {adata.n_obs}, found "
+            f"{most} times {args.n_cells}. Use `--n-cells {adata.n_obs // most}` or less, or fewer states."
         )
     if args.figures and not any(key in adata.obsm for key in _keys.basis_candidates(args.basis)):
         raise UsageError(
@@ -120,7 +133,7 @@ class _Job:
                     self._save(estimator, finished)
                     saved = time.monotonic()
                 with self.events.step(step.name) as said:
-                    said.update(step.compute(estimator))
+                    said.update(step(estimator))
                 finished[step.name] = wanted[step.name]
         except BaseException:
             if estimator is not None and len(finished) > len(done):
@@ -249,8 +262,13 @@ def _steps(args: argparse.Namespace, progress: bool) -> list[Step]:
         return {f"top of {name}": genes for name, genes in top.items()}
 
     out = [
-        Step("schur", {"n": args.n_schur}, schur),
-        Step("macrostates", {"n": args.n_states, "cells": args.n_cells, "by": args.cluster_key}, macrostates),
+        Step("schur", {"n": args.n_schur}, schur, "--n-schur"),
+        Step(
+            "macrostates",
+            {"n": args.n_states, "cells": args.n_cells, "by": args.cluster_key},
+            macrostates,
+            "--n-states, --n-cells, --cluster-key",
+        ),
         Step(
             "terminal_states",
             {
@@ -261,15 +279,17 @@ def _steps(args: argparse.Namespace, progress: bool) -> list[Step]:
                 "overlap": args.allow_overlap,
             },
             terminal,
+            "--stability, --terminal-method, --n-terminal, or --terminal with names",
         ),
     ]
     if args.n_initial:
-        out.append(Step("initial_states", {"n": args.n_initial}, initial))
-    out.append(Step("fate_probabilities", {"solver": args.solver, "tol": args.tol}, fates))
+        out.append(Step("initial_states", {"n": args.n_initial}, initial, "--n-initial, --allow-overlap"))
+    solving = {"solver": args.solver, "tol": args.tol}
+    out.append(Step("fate_probabilities", solving, fates, "--terminal, --solver, --tol"))
     if args.absorption_times:
-        out.append(Step("absorption_times", {}, times))
+        out.append(Step("absorption_times", {}, times, "--solver, --tol"))
     if not args.no_drivers:
-        out.append(Step("lineage_drivers", {"layer": args.drivers_layer}, drivers))
+        out.append(Step("lineage_drivers", {"layer": args.drivers_layer}, drivers, "--drivers-layer, --no-drivers"))
     return out
 
 
@@ -291,7 +311,10 @@ def _report(estimator: Any, args: argparse.Namespace, events: Events) -> None:
     )
     if events.json_lines:
         return
-    print(f"initial states:  {', '.join(starts) or 'none'}")
-    print(f"terminal states: {', '.join(terminal)}")
-    print("fates of an average cell: " + ", ".join(f"{n} {v:.0%}" for n, v in shares.items()))
-    print(f"written: {Path(args.out)}" + (f", figures in {args.figures}/" if args.figures else ""))
+    lines = [
+        f"initial states:  {', '.join(starts) or 'none'}",
+        f"terminal states: {', '.join(terminal)}",
+        "fates of an average cell: " + ", ".join(f"{n} {v:.0%}" for n, v in shares.items()),
+        f"written: {args.out}" + (f", figures in {args.figures}/" if args.figures else ""),
+    ]
+    answer("\n".join(lines))
