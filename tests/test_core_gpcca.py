@@ -170,7 +170,8 @@ def test_more_columns_than_states_are_ignored():
 def test_more_starts_are_never_worse():
     X = sets_of(None, 3, 200, 5)
     values = [_core.gpcca_macrostates(X, 5, n_starts=n)[2] for n in (1, 4, 16)]
-    assert values == sorted(values)
+    assert values[1] >= values[0] - 1e-12
+    assert values[2] >= values[1] - 1e-12
 
 
 @settings(max_examples=15, deadline=None)

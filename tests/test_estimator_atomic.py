@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pandas as pd
@@ -17,6 +14,7 @@ from ferrocyte._results import STEPS, Results
 from ferrocyte.estimators import GPCCA
 
 from tests.reference.chains import THREE, kernel_over, lumped
+from tests.reference.interrupted import interrupted
 from tests.test_estimator_io import full
 
 SIZES = (12, 10, 14)
@@ -259,22 +257,7 @@ print("unchanged", flush=True)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("job", JOBS)
 def test_ctrl_c(job):
-    code = PRELUDE + textwrap.dedent(JOBS[job]) + TAIL
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout.readline() == "started\n", child.stderr.read()
-            time.sleep(0.5)
-            assert child.poll() is None, "finished before it could be interrupted"
-            child.send_signal(signal.SIGINT)
-            sent = time.monotonic()
-            assert child.stdout.readline() == "interrupted\n", child.stderr.read()
-            assert time.monotonic() - sent < 10
-            out, err = child.communicate(timeout=120)
-            assert out == "unchanged\n", err
-        finally:
-            child.kill()
+    assert interrupted(PRELUDE + textwrap.dedent(JOBS[job]) + TAIL) == ["unchanged"]
 
 
 def test_a_kernel_without_macrostates_is_untouched():

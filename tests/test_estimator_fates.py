@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
-import time
 import warnings
 
 import ferrocyte as fc
@@ -23,6 +20,7 @@ from ferrocyte._errors import (
 from ferrocyte.estimators import _absorption
 from numpy.testing import assert_allclose, assert_array_equal
 from reference.estimators import chain_estimator, estimator_of, fair_coin, snapshot, with_states
+from reference.interrupted import interrupted
 
 STEPS = ["compute_fate_probabilities", "compute_absorption_times"]
 
@@ -408,19 +406,7 @@ print("repeated", flush=True)
 def test_ctrl_c():
     from pathlib import Path
 
-    code = PRELUDE.format(tests=str(Path(__file__).parent))
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout.readline() == "started\n", child.stderr.read()
-            time.sleep(0.5)
-            assert child.poll() is None, "finished before it could be interrupted"
-            child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=120)
-            assert out == "interrupted\nrepeated\n", err
-        finally:
-            child.kill()
+    assert interrupted(PRELUDE.format(tests=str(Path(__file__).parent))) == ["repeated"]
 
 
 @pytest.mark.parametrize("step", [*STEPS, "compute_lineage_priming", "compute_lineage_drivers"])

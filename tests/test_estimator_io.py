@@ -12,7 +12,7 @@ import pytest
 from anndata import AnnData
 from ferrocyte.errors import FerrocyteError, FerrocyteWarning, FileFormatError, MissingDataError
 from ferrocyte.estimators import GPCCA, BaseEstimator, TermStatesEstimator
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from tests.reference.chains import THREE, kernel_over, lumped
 
@@ -412,3 +412,20 @@ def test_damaged_files(tmp_path, damage):
     with pytest.raises(FileFormatError) as caught:
         GPCCA.read(tmp_path / "y")
     assert isinstance(caught.value, FerrocyteError)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_estimators_of_combinations_come_back_in_either_direction(backward, tmp_path):
+    adata = fc.datasets.dentate_gyrus()
+    vk = fc.kernels.VelocityKernel(adata, backward=backward).compute_transition_matrix(softmax_scale=4)
+    ck = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    g = GPCCA(0.8 * vk + 0.2 * ck)
+    g.compute_schur(6).compute_macrostates(2).set_terminal_states().compute_fate_probabilities()
+    key = "T_bwd" if backward else "T_fwd"
+    stored = g.to_adata()
+    stored.write_h5ad(tmp_path / "x.h5ad")
+    for there in (stored, ad.read_h5ad(tmp_path / "x.h5ad")):
+        again = GPCCA.from_adata(there, obsp_key=key)
+        assert again.kernel.backward is backward
+        assert_array_equal(again.fate_probabilities.X, g.fate_probabilities.X)
+        assert_array_equal(again.macrostates_memberships.names, g.macrostates_memberships.names)

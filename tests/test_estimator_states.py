@@ -53,11 +53,11 @@ def test_stability():
 def test_top_n_and_gaps():
     g = three()
     g.predict_terminal_states(method="top_n", n_states=2, n_cells=5)
-    assert names(g.terminal_states) == ["c", "b"]
-    assert list(g.terminal_states_memberships.names) == ["c", "b"]
+    assert names(g.terminal_states) == ["b", "c"]
+    assert list(g.terminal_states_memberships.names) == ["b", "c"]
     # between stabilities: 0.99 - 0.97 - 0.01, 0.97 - 0.90 - 0.03
     g.predict_terminal_states(method="eigengap_coarse", n_cells=5)
-    assert names(g.terminal_states) == ["c", "b"]
+    assert names(g.terminal_states) == ["b", "c"]
     # the eigengap is after the last of three eigenvalues known, 1, 0.97, 0.89: 0.03, 0.08 - 0.03
     g.predict_terminal_states(method="eigengap", n_cells=5)
     assert len(names(g.terminal_states)) == g.eigendecomposition["eigengap"] + 1

@@ -480,3 +480,12 @@ def test_transport_input_is_checked(small):
     small.obsm["X_pca"][3, 1] = np.nan
     with pytest.raises(ValueError, match="'c3'"):
         RealTimeKernel.from_representation(small, "day")
+
+
+def test_a_diffusion_map_of_all_cells_is_no_hindrance():
+    """scanpy looks for the eigenvalues of a diffusion map, which are those of all cells."""
+    adata = cells(["1"] * 6 + ["2"] * 12)
+    coupling = {("1", "2"): np.ones((6, 12))}
+    plain = dense(RealTimeKernel(adata, "day", coupling).compute_transition_matrix())
+    adata.obsm["X_diffmap"] = np.ones((18, 3))
+    assert_array_equal(dense(RealTimeKernel(adata, "day", coupling).compute_transition_matrix()), plain)

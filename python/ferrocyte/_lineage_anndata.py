@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -138,7 +139,8 @@ def register_writers(classes: Iterable[type]) -> None:
     """Have anndata write subclasses of ndarray as what they are on disk: plain arrays.
 
     anndata chooses a writer by the exact class and has no public way to add one, so its table is extended by
-    copies of the entries for ndarray. Should the table move, everything but writing still works.
+    entries that hand a plain view to those for ndarray: zarr indexes what it writes in ways that a class with
+    an indexing of its own need not know. Should the table move, everything but writing still works.
     """
     try:
         from anndata._io.specs.registry import _REGISTRY
@@ -150,5 +152,15 @@ def register_writers(classes: Iterable[type]) -> None:
         for (target, source, modifiers), write in writers.items():
             if source is np.ndarray or (isinstance(source, tuple) and source[0] is np.ndarray):
                 own = (cls, *source[1:]) if isinstance(source, tuple) else cls
-                _REGISTRY.write.setdefault((target, own, modifiers), write)
+                _REGISTRY.write.setdefault((target, own, modifiers), _of_plain(write))
                 _REGISTRY.write_specs.setdefault(own, specs[source])
+
+
+def _of_plain(write: Callable[..., Any]) -> Callable[..., Any]:
+    """The writer `write(group, key, value, ...)`, given the plain array under `value`."""
+
+    @wraps(write)
+    def plain(group: Any, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return write(group, key, np.asarray(value), *args, **kwargs)
+
+    return plain

@@ -47,7 +47,7 @@ def most_stable(
     Returns
     -------
     list of str
-        For ``"stability"`` in the order of the macrostates, else the most stable first.
+        For ``"stability"`` in the order of the macrostates, else the most stable last.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def most_stable(
     else:
         number = eigengap(stability, check_number(alpha, "alpha", low=0)) + 1
     order = np.argsort(-stability, kind="stable")[:number]
-    return [names[i] for i in order]
+    return [names[i] for i in order[::-1]]
 
 
 def least_visited(stationary: pd.Series, n_states: Any) -> list[str]:

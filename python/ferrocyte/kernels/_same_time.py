@@ -57,12 +57,14 @@ def similar_cells(
     import scanpy as sc
 
     part = adata[cells]
-    # Only what a graph is made from: no layers, no pairs of cells.
+    # Only what a graph is made from: no layers, no pairs of cells. scanpy would look for the eigenvalues that
+    # belong to a diffusion map of all cells.
+    used = {"X_pca", conn_kwargs.get("use_rep")}
     subset = AnnData(
         X=part.X,
         obs=pd.DataFrame(index=part.obs_names),
         var=adata.var,
-        obsm={key: np.asarray(part.obsm[key]) for key in part.obsm},
+        obsm={key: np.asarray(part.obsm[key]) for key in part.obsm if key in used},
     )
     if (subset.X is None or not subset.n_vars) and "use_rep" not in conn_kwargs:
         # scanpy would take the expression, which is not there.

@@ -151,7 +151,11 @@ class PrecomputedKernel(UnidirectionalKernel):
         """
         _, stored = stored_under(adata, key)
         init = plain(dict(stored[_keys.INIT]))
-        kernel = cls(adata, obsp_key=key, backward=init.get("backward", "infer"), copy=copy)
+        told, backward = _direction_of(key), init.get("backward", "infer")
+        if told is not None and "origin" not in stored[_keys.PARAMS]:
+            # Combinations of kernels are stored as if they went forward, whichever way they go.
+            backward = told
+        kernel = cls(adata, obsp_key=key, backward=backward, copy=copy)
         kernel._init = init
         kernel._params = plain(dict(stored[_keys.PARAMS]))
         return kernel
