@@ -211,13 +211,18 @@ class TestFit:
     def test_grid(self):
         best = fitted(grid={"lam": [1000.0, 0.1, 10.0], "n_splines": [5, 9]})
         scores = {
-            (lam, n): fitted(lam=lam, n_knots=n).model.statistics_["criterion"]
+            (lam, n): fitted(n_knots=n, grid={"lam": [lam]}).model.statistics_["criterion"]
             for lam in (1000.0, 0.1, 10.0)
             for n in (5, 9)
         }
         lam, n = min(scores, key=scores.get)
         assert best.model.statistics_["lam"] == lam
         assert len(best.model.coef_) == n
+        alone = [fitted(n_knots=n, grid={"n_splines": [n]}).model.statistics_["criterion"] for n in (5, 9)]
+        best = fitted(grid={"n_splines": [5, 9]}).model
+        assert (best.statistics_["lam"], best.statistics_["criterion"]) == (3.0, min(alone))
+        assert np.isnan(fitted().model.statistics_["criterion"])
+        assert fitted(spline_kwargs={"lam": 0}, grid={"n_splines": [5, 9]}).model.statistics_["lam"] == 0
         assert fitted(grid="default").model.statistics_["lam"] in np.logspace(-3, 3, 11)
 
     @pytest.mark.parametrize("lam", ["gcv", "reml"])
@@ -289,6 +294,18 @@ class TestBadData:
         adata.X[::2, 0] = 0.0
         found = fitted(adata).y_test
         assert_allclose(found, fitted().y_test / 2, rtol=0.5)
+
+    @pytest.mark.parametrize("lam", ["gcv", "reml"])
+    def test_a_gene_that_is_off_and_then_on(self, lam):
+        """To follow a run of zeros ever lower is no better fit: the smoothing is sound, the trend rises."""
+        adata = cells()
+        adata.X[:, 0] = np.where(adata.obs["t"] < 0.5, 0.0, adata.X[:, 0])
+        for n in (6, 12):
+            model = fitted(adata, lam=lam, n_knots=n)
+            assert model.model.statistics_["converged"]
+            assert model.conf_int.max() < 10 * adata.X[:, 0].max()
+            assert model.y_test[180] > 10 * model.y_test[20]
+            assert model.model.coef_.min() > np.log(1e-4)
 
     def test_a_constant_gene(self):
         adata = cells()

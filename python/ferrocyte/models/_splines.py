@@ -76,8 +76,10 @@ class Settings:
                 one = replace(plain, n_splines=int(n), spline_order=int(order))
                 if lams is not None:
                     out.append((one, lams, "gcv"))
-                else:
-                    out.append((one, *one.lams()))
+                elif isinstance(self.lam, str):
+                    out.append((one, [], self.lam))
+                else:  # a criterion, so that settings can be compared
+                    out.append((one, one.lams()[0], "gcv"))
         return out
 
 

@@ -73,7 +73,8 @@ class GAM(BaseModel):
     A fit uses mean and variance only (quasi-likelihood), so zeros need no logarithm. Negative values, which
     imputation leaves, count as 0 for `"gamma"` and `"poisson"`; for `"inv_gauss"`, values below 1 % of the
     mean of the positive ones are raised to that. A response without any positive value has no logarithm:
-    that is an error.
+    that is an error. Where smoothing is chosen among gamma fits, such values count as 1 % of that mean, too:
+    a run of zeros would be followed ever lower else.
 
     Intervals are Bayesian credible intervals with close to nominal coverage across the function [2]_. The
     scale is estimated from Pearson residuals over the effective number of cells ``(sum w)^2 / sum w^2`` less

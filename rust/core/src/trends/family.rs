@@ -205,13 +205,11 @@ impl Family {
             }
             Distribution::Poisson | Distribution::Gamma => y.iter_mut().for_each(|y| *y = y.max(0.0)),
             Distribution::InverseGaussian => {
-                let positive = || y.iter().zip(w).filter(|(&y, _)| y > 0.0);
-                let mean =
-                    positive().map(|(y, w)| w * y).sum::<f64>() / positive().map(|(_, w)| w).sum::<f64>();
-                if !mean.is_finite() {
+                let least = least(y, w);
+                if !least.is_finite() {
                     return Err(Unfit::NoMean);
                 }
-                y.iter_mut().for_each(|y| *y = y.max(0.01 * mean));
+                y.iter_mut().for_each(|y| *y = y.max(least));
             }
         }
         let mean = y.iter().zip(w).map(|(y, w)| w * y).sum::<f64>() / w.iter().sum::<f64>();
@@ -221,6 +219,12 @@ impl Family {
             Err(Unfit::NoMean)
         }
     }
+}
+
+/// 1 % of the weighted mean of the positive values; not finite without any.
+pub(crate) fn least(y: &[f64], w: &[f64]) -> f64 {
+    let positive = || y.iter().zip(w).filter(|(&y, _)| y > 0.0);
+    0.01 * positive().map(|(y, w)| w * y).sum::<f64>() / positive().map(|(_, w)| w).sum::<f64>()
 }
 
 #[cfg(test)]

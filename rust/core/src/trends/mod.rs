@@ -58,12 +58,15 @@ impl Default for Params {
 
 impl Params {
     fn check(&self) -> Result<()> {
-        let positive = |lam: &f64| lam.is_finite() && *lam > 0.0;
+        // A restricted likelihood needs a penalty.
+        let positive = |lam: &f64, criterion: Criterion| {
+            lam.is_finite() && (*lam > 0.0 || (*lam == 0.0 && criterion == Criterion::Gcv))
+        };
         match &self.smoothing {
             Smoothing::Fixed(lam) if !(lam.is_finite() && *lam >= 0.0) => {
                 return Err(Error::parameter("lam", "at least 0 and finite", lam));
             }
-            Smoothing::Grid(lams, _) if lams.is_empty() || !lams.iter().all(positive) => {
+            Smoothing::Grid(lams, by) if lams.is_empty() || !lams.iter().all(|lam| positive(lam, *by)) => {
                 return Err(Error::parameter("lam", "some positive numbers", format!("{lams:?}")));
             }
             _ => {}
@@ -107,7 +110,7 @@ pub struct Trend {
     /// `phi` in `var y = phi V(mu) / w`. Residuals are divided by the effective number of cells (Kish) less
     /// `edf`: weights say how much a cell belongs to the lineage, not how precisely it was measured.
     pub scale: f64,
-    /// Value of the criterion; generalised cross-validation if `lam` was given.
+    /// Value of the criterion; NaN if `lam` was given.
     pub criterion: f64,
     /// Steps taken.
     pub iterations: usize,

@@ -1,21 +1,21 @@
 //! How smooth: the smoothing parameter given, from a grid, or where a criterion has its minimum.
 
 use super::dense::Cholesky;
-use super::family::Unfit;
+use super::family::{least, Distribution, Unfit};
 use super::pirls::{fit, start, Fit, Shared};
-use super::sums::Response;
+use super::sums::{Response, Sums};
 
 /// What a good smoothing parameter makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
-    /// Generalised cross-validation `n X^2 / (n - edf)^2` with Pearson's statistic `X^2` (Wood,
-    /// *Generalized Additive Models*, 2017, section 6.2.5). Where the scale is known, the unbiased risk
-    /// estimate `D + 2 scale edf` with the deviance `D` (section 6.2.1).
+    /// Generalised cross-validation `n D / (n - edf)^2` with the deviance `D` (Wood, *Generalized Additive
+    /// Models*, 2017, section 6.2.5). Where the scale is known, the unbiased risk estimate `D + 2 scale edf`
+    /// (section 6.2.1).
     Gcv,
     /// Restricted likelihood, with Laplace's approximation (Wood, *J. R. Stat. Soc. B* 73 (2011), section 2):
     /// `(D + lam g^T S g) / scale + log |H + lam S| - log |lam S|`. For the normal distribution with identity
-    /// link the scale is profiled out, which is exact; else, where it is unknown, it is Pearson's estimate at
-    /// the weakest smoothing.
+    /// link the scale is profiled out, which is exact; else, where it is unknown, it is Pearson's estimate
+    /// where generalised cross-validation has its minimum.
     Reml,
 }
 
@@ -59,33 +59,63 @@ pub(crate) fn scale(response: &Response<'_>, fit: &Fit, cells: Cells) -> Result<
     }
 }
 
-/// Value of a criterion; `pilot` is the scale that [`Criterion::Reml`] takes where it is not profiled.
-pub(crate) fn value(
-    criterion: Criterion,
-    response: &Response<'_>,
-    shared: &Shared<'_>,
-    fit: &Fit,
-    cells: Cells,
-    pilot: f64,
-) -> f64 {
-    let known = response.family.distribution.known_scale();
-    match criterion {
-        Criterion::Gcv if known => fit.deviance + 2.0 * cells.unit * fit.edf,
-        Criterion::Gcv => cells.effective * fit.pearson / (cells.effective - fit.edf).powi(2),
-        Criterion::Reml => {
-            let penalised = fit.deviance + fit.lam * fit.roughness;
-            let free = (fit.gamma.len() - shared.rank) as f64;
-            let volume = fit.factor.log_det() - shared.rank as f64 * fit.lam.ln();
-            if response.family.constant_weights() && response.family.link == super::Link::Identity {
-                (cells.effective - free) * penalised.ln() + volume
-            } else {
-                penalised / pilot + volume
+/// The deviance that criteria judge a fit by: 0 for a perfect one.
+///
+/// The gamma distribution takes a response of 0 for infinitely unlikely, at any mean but 0: a fit that follows
+/// a run of zeros would always win. Here, responses below 1 % of the mean of the positive ones count as that.
+struct Judge<'a> {
+    response: &'a Response<'a>,
+    /// The responses, if some had to be raised.
+    raised: Option<Vec<f64>>,
+    /// The deviance of a perfect fit, without what [`Distribution::deviance`] leaves out.
+    saturated: f64,
+}
+
+impl<'a> Judge<'a> {
+    fn new(response: &'a Response<'a>) -> Self {
+        let (distribution, w) = (response.family.distribution, &response.design.weights);
+        let floor =
+            if distribution == Distribution::Gamma { least(response.y, w) } else { f64::NEG_INFINITY };
+        let raised = response
+            .y
+            .iter()
+            .any(|y| *y < floor)
+            .then(|| response.y.iter().map(|y| y.max(floor)).collect::<Vec<_>>());
+        let y = raised.as_deref().unwrap_or(response.y);
+        let saturated = y.iter().zip(w).map(|(&y, w)| w * distribution.deviance(y, y)).sum();
+        Self { response, raised, saturated }
+    }
+
+    fn deviance(&self, fit: &Fit) -> f64 {
+        let found = match &self.raised {
+            Some(y) => Sums::new(&Response { y, ..*self.response }, &fit.gamma, None).deviance,
+            None => fit.deviance,
+        };
+        (found - self.saturated).max(0.0)
+    }
+
+    /// Value of a criterion; `pilot` is the scale that [`Criterion::Reml`] takes where it is not profiled.
+    fn value(&self, criterion: Criterion, shared: &Shared<'_>, fit: &Fit, cells: Cells, pilot: f64) -> f64 {
+        let family = self.response.family;
+        let deviance = self.deviance(fit);
+        match criterion {
+            Criterion::Gcv if family.distribution.known_scale() => deviance + 2.0 * cells.unit * fit.edf,
+            Criterion::Gcv => cells.effective * deviance / (cells.effective - fit.edf).powi(2),
+            Criterion::Reml => {
+                let penalised = deviance + fit.lam * fit.roughness;
+                let free = (fit.gamma.len() - shared.rank) as f64;
+                let volume = fit.factor.log_det() - shared.rank as f64 * fit.lam.ln();
+                if family.constant_weights() && family.link == super::Link::Identity {
+                    (cells.effective - free) * penalised.ln() + volume
+                } else {
+                    penalised / pilot + volume
+                }
             }
         }
     }
 }
 
-/// Fits with the smoothing parameter that is given or found; also the value of the criterion there.
+/// Fits with the smoothing parameter that is given or found; also the value of the criterion there, NaN without one.
 pub(crate) fn smooth(
     response: &Response<'_>,
     shared: &Shared<'_>,
@@ -95,9 +125,7 @@ pub(crate) fn smooth(
     let begin = start(response);
     let (mut lams, criterion, refine) = match smoothing {
         Smoothing::Fixed(lam) => {
-            let fit = fit(response, shared, *lam, begin)?;
-            let gcv = value(Criterion::Gcv, response, shared, &fit, cells, f64::NAN);
-            return Ok((fit, gcv));
+            return Ok((fit(response, shared, *lam, begin)?, f64::NAN));
         }
         Smoothing::Grid(lams, criterion) => (lams.clone(), *criterion, false),
         Smoothing::Search(criterion) => (range(response, shared)?, *criterion, true),
@@ -112,12 +140,10 @@ pub(crate) fn smooth(
             Err(unfit) => trouble = Some(unfit), // others on the grid may do
         }
     }
-    // The weakest smoothing that left degrees of freedom for a scale.
-    let pilot = fits.iter().rev().filter(|f| f.converged).find_map(|f| scale(response, f, cells).ok());
-    let pilot = pilot.filter(|p| *p > 0.0).unwrap_or(f64::MIN_POSITIVE);
-    let score = |f: &Fit| {
+    let judge = Judge::new(response);
+    let score = |f: &Fit, criterion, pilot| {
         let usable = f.edf < cells.effective * (1.0 - 1e-8);
-        let v = if usable { value(criterion, response, shared, f, cells, pilot) } else { f64::INFINITY };
+        let v = if usable { judge.value(criterion, shared, f, cells, pilot) } else { f64::INFINITY };
         // a perfect fit has a logarithm of -inf, and is the best there is
         if v.is_nan() {
             f64::INFINITY
@@ -125,6 +151,17 @@ pub(crate) fn smooth(
             v
         }
     };
+    let pilot = match criterion {
+        Criterion::Gcv => f64::NAN,
+        Criterion::Reml => {
+            let gcv = |f: &&Fit| score(f, Criterion::Gcv, f64::NAN);
+            let sound = fits.iter().filter(|f| f.converged && scale(response, f, cells).is_ok());
+            let best = sound.min_by(|a, b| gcv(a).total_cmp(&gcv(b)));
+            let pilot = best.and_then(|f| scale(response, f, cells).ok()).filter(|p| *p > 0.0);
+            pilot.unwrap_or(f64::MIN_POSITIVE)
+        }
+    };
+    let score = |f: &Fit| score(f, criterion, pilot);
     let mut scored: Vec<(f64, Fit)> = fits.into_iter().map(|f| (score(&f), f)).collect();
     let Some(at) = (0..scored.len()).min_by(|&a, &b| scored[a].0.total_cmp(&scored[b].0)) else {
         return Err(trouble.unwrap_or(Unfit::Diverged));
