@@ -211,7 +211,58 @@ def test_gamr_says_what_it_needs():
 
 
 @needs_r
-def test_gamr():
-    model = GAMR(cells()).prepare("g0", "a", "t").fit()
-    assert model.predict().shape == (200,)
-    assert model.confidence_interval().shape == (200, 2)
+class TestGAMR:
+    """Against R itself, where rpy2 finds it."""
+
+    def fitted(self, **kwargs):
+        model = GAMR(cells(), **kwargs).prepare("g0", "a", "t").fit()
+        model.predict()
+        model.confidence_interval()
+        return model
+
+    def test_defaults(self):
+        model = self.fitted()
+        assert model.predict().shape == (200,)
+        assert model.confidence_interval().shape == (200, 2)
+        assert (np.diff(model.conf_int) > 0).all()
+
+    def test_its_smoothing_finds_the_curve_of_ours(self):
+        theirs = self.fitted(n_knots=10, smoothing_penalty=None, method="REML")
+        ours = GAM(cells(), distribution="normal", link="identity", lam="reml", n_knots=10)
+        ours.prepare("g0", "a", "t").fit()
+        ours.predict()
+        half = np.diff(theirs.conf_int)[:, 0] / 2
+        assert (np.abs(theirs.y_test - ours.y_test) < half).mean() > 0.9
+        assert_allclose(np.diff(ours.confidence_interval())[:, 0] / 2, half, rtol=0.5)
+
+    @pytest.mark.parametrize("kwargs", [{"distribution": "poisson"}, {"distribution": "nb", "offset": None},
+                                        {"distribution": "Gamma(link='log')"}])  # fmt: skip
+    def test_intervals_stay_in_the_range_of_the_family(self, kwargs):
+        adata = cells()
+        adata.X[:, 0] = np.round(adata.X[:, 0] * (adata.obs["t"] > 0.7)) + 1e-9 * ("G" in str(kwargs))
+        model = GAMR(adata, smoothing_penalty=None, **kwargs).prepare("g0", "a", "t").fit()
+        model.predict()
+        low, high = model.confidence_interval().T
+        assert (low > 0).all()
+        assert (low <= model.y_test).all()
+        assert (model.y_test <= high).all()
+
+    def test_weights_offsets_and_knots_count(self):
+        reference = self.fitted()
+        assert abs(GAMR(cells()).prepare("g0", None, "t").fit().predict() - reference.y_test).max() > 0.01
+        offset = np.linspace(0, 1, cells().n_obs)
+        shifted = self.fitted(distribution="poisson", offset=offset)
+        assert abs(shifted.y_test - self.fitted(distribution="poisson").y_test).max() > 0.1
+        assert self.fitted(knotlocs="density").y_test.shape == (200,)
+
+    def test_copies(self):
+        model = self.fitted()
+        again = copy.deepcopy(model)
+        assert_allclose(again.predict([0.2, 0.4]), model.predict([0.2, 0.4]))
+        assert not model.copy().prepared
+        assert model.copy().model is None
+
+    def test_what_r_refuses(self):
+        for kwargs in ({"distribution": "foo"}, {"basis": "foo"}):
+            with pytest.raises(RuntimeError, match=r"Fatal model(.|\n)*mgcv was unable to fit"):
+                GAMR(cells(), **kwargs).prepare("g0", "a", "t").fit()

@@ -141,7 +141,8 @@ class GAMR(BaseModel):
         except Exception as err:
             raise FitError(f"mgcv was unable to fit: {err}") from err
 
-    def _predict_in_r(self, points: Array) -> tuple[Array, Array]:
+    def _predict_in_r(self, points: Array) -> tuple[Array, Array, Any]:
+        """Linear predictor and its standard error, and what takes them to the scale of the values."""
         if self._model is None:
             raise NotComputedError("The model has not been fitted yet. Call `.fit()` first.")
         robjects, _ = _mgcv()
@@ -149,11 +150,15 @@ class GAMR(BaseModel):
         if self._offset is not None:
             columns["offset"] = robjects.FloatVector([0.0] * len(points))
         found = robjects.r["predict"](
-            self._model, newdata=robjects.DataFrame(columns), type="response", **{"se.fit": True}
+            self._model, newdata=robjects.DataFrame(columns), type="link", **{"se.fit": True}
         )
-        return np.asarray(found.rx2("fit"), dtype=np.float64), np.asarray(
-            found.rx2("se.fit"), dtype=np.float64
-        )
+        inverse = self._model.rx2("family").rx2("linkinv")
+
+        def values(eta: Array) -> Array:
+            return np.asarray(inverse(robjects.FloatVector(eta.tolist())), dtype=np.float64)
+
+        eta, error = (np.asarray(found.rx2(name), dtype=np.float64) for name in ("fit", "se.fit"))
+        return eta, error, values
 
     def predict(
         self,
@@ -166,10 +171,11 @@ class GAMR(BaseModel):
         from scipy.special import ndtri
 
         points = self._points(x_test)
-        mean, error = self._predict_in_r(points)
+        eta, error, values = self._predict_in_r(points)
+        mean = values(eta)
         if level is not None:
             half = ndtri(0.5 + check_number(level, "level", low=0.0, high=1.0) / 2) * error
-            self._conf_int = np.column_stack([mean - half, mean + half])
+            self._conf_int = np.sort(np.column_stack([values(eta - half), values(eta + half)]), axis=1)
         self._keep_points(points, x_test is not None, key_added)
         self._y_test = mean
         return mean
@@ -177,7 +183,9 @@ class GAMR(BaseModel):
     def confidence_interval(
         self, x_test: ArrayLike | None = None, level: float = 0.95, **kwargs: Any
     ) -> Array:
-        """Interval from the standard errors of mgcv; as :meth:`BaseModel.confidence_interval`."""
+        """Interval from mgcv's standard errors of the linear predictor, taken through the link; as
+        :meth:`BaseModel.confidence_interval`.
+        """
         self.predict(x_test, level=level)
         return self._conf_int
 
@@ -185,6 +193,11 @@ class GAMR(BaseModel):
         """A copy that is not prepared: settings are kept, `adata` is shared."""
         out = self._blank()
         out._model = None
+        return out
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseModel:
+        out = super().__deepcopy__(memo)
+        out._model = self._model  # objects of R are values
         return out
 
 
