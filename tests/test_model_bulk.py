@@ -208,6 +208,18 @@ class TestPlot:
             == 1
         )
 
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_an_endless_interval_leaves_the_trend_to_see(self, scaled):
+        """Cells from 0 to 4: the interval is drawn from -4 to 8, the numbers stay as they are."""
+        x = np.linspace(0, 1, 5)
+        model = FittedModel(x, x, np.c_[np.full(5, -1e40), [1, 1, 2, 1e70, np.inf]], x, 4 * x)
+        axes = model.plot(lineage_probability=scaled, return_fig=True).axes[0]
+        ends = axes.collections[-1].get_paths()[0].get_extents()
+        assert_allclose([ends.y0, ends.y1], [0, 1] if scaled else [-4, 8])
+        assert trend_frame(model)["upper"].max() == np.inf
+        if scaled:
+            assert_allclose(axes.lines[0].get_ydata(), (x + 4) / 12)
+
     def test_own_axes_and_file(self, tmp_path):
         figure, axes = plt.subplots()
         assert plot_model(self.model(), ax=axes, save=tmp_path / "trend") is figure

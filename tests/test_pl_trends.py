@@ -21,6 +21,7 @@ from ferrocyte._errors import (
 from ferrocyte.models import GAM, FailedModel, FittedModel, Gene, Obs, Obsm, SKLearnModel
 from ferrocyte.pl import fit_trends, gene_trends, trends_frame
 from matplotlib.colors import to_hex
+from matplotlib.legend import Legend
 from numpy.testing import assert_allclose, assert_array_equal
 
 N = 300
@@ -367,6 +368,9 @@ def test_colors_of_cells(adata, gam):
     named = draw(adata, models, ["up", "down"], cell_color="kind")
     legends = [ax.get_legend() is not None for ax in named.axes]
     assert legends == [False, True, False, False], "once, in the upper right panel"
+    together = draw(adata, gam, ["up", "down", "bump"], cell_color="kind", same_plot=True)
+    legends = [[c for c in ax.get_children() if isinstance(c, Legend)] for ax in together.axes]
+    assert [len(found) for found in legends] == [1, 2, 1], "of cells: once, beside the first row"
     # A gene colours reused trends, too, though these do not know their data.
     gene = draw(adata, models, ["up"], cell_color="bump")
     cells = gene.axes[0].collections[0]

@@ -31,8 +31,8 @@ def trend_frame(
         After `predict`.
     lineage_probability : bool, default False
         Add a trend of the weights, which takes another fit, and scale the others as the figure does: the
-        smallest of trend, interval and cells becomes 0, the largest 1. Not done if all weights are 1, and
-        for fitted models.
+        smallest of trend, cells and interval, as far as it is drawn, becomes 0, the largest 1. Not done if
+        all weights are 1, and for fitted models.
     lineage_probability_conf_int : bool or float, default False
         Add its confidence interval; a number is the level, 0.95 by default.
 
@@ -61,8 +61,23 @@ def trend_frame(
     return pd.DataFrame(out)
 
 
+def _reach(model: BaseModel) -> tuple[float, float]:
+    """How far an interval is drawn: as far as the values reach, once more above and below them.
+
+    Where nothing is known it may be wide without limit, under a log link most of all, and hide all else.
+    """
+    most = float(np.finfo(np.float32).max)  # what an axis can show
+    if model.y_all is None or not model.y_all.size:
+        return -most, most
+    values = np.append(model.y_all[:, 0], model.y_test)
+    low, high = float(values.min()), float(values.max())
+    return max(2 * low - high, -most), min(2 * high - low, most)
+
+
 def _range(model: BaseModel) -> tuple[float, float]:
-    values = [v for v in (model.y_test, model.y_all, model.conf_int) if v is not None and v.size]
+    values = [v for v in (model.y_test, model.y_all) if v is not None and v.size]
+    if model.conf_int is not None:
+        values.append(np.clip(model.conf_int, *_reach(model)))
     low, high = min(float(np.min(v)) for v in values), max(float(np.max(v)) for v in values)
     return low, high if high > low else low + 1.0
 
@@ -197,15 +212,12 @@ def plot_model(
             )  # fmt: skip
         axes.plot(table["x"], table["y"], color=lineage_color, lw=lw, label=title, zorder=3)
         if conf_int and "lower" in table:
-            axes.fill_between(
-                table["x"],
-                table["lower"],
-                table["upper"],
-                color=lineage_color,
-                alpha=lineage_alpha,
-                lw=0,
-                zorder=2,
-            )
+            low, high = _reach(model)
+            if lineage_probability:
+                least, most = _range(model)
+                low, high = (low - least) / (most - least), (high - least) / (most - least)
+            ends = table["lower"].clip(low, high), table["upper"].clip(low, high)
+            axes.fill_between(table["x"], *ends, color=lineage_color, alpha=lineage_alpha, lw=0, zorder=2)
         axes.set(title=title, xlabel=xlabel or "", ylabel=ylabel or "")
         axes.margins(margins)
         if "probability" in table:

@@ -388,13 +388,13 @@ def _draw_together(
         axes = list(grid.ravel())
         for spare in axes[len(panels) :]:
             spare.remove()
-        for ax, (name, row) in zip(axes, panels.items(), strict=False):
+        for i, (ax, (name, row)) in enumerate(zip(axes, panels.items(), strict=False)):
             title = "" if name is None else str(name)
             for at, (key, fitted) in enumerate(row.items()):
                 hidden = {"hide_cells": True} if at else {}
                 plot_model(
                     _with_data(fitted, adata), ax=ax, same_plot=True,
-                    obs_legend_loc=None if at else obs_legend_loc,
+                    obs_legend_loc=None if at else _cells_legend(obs_legend_loc, i, columns),
                     **{
                         "title": title if as_title else "", "lineage_color": colors[key], **options,
                         **hidden,
@@ -414,6 +414,13 @@ def _draw_together(
                     ax.add_artist(before)
         _same_colors(axes[: len(panels)])
     return figure
+
+
+def _cells_legend(place: Any, panel: int, columns: int) -> Any:
+    """Where no place was asked for, once beside the first row: inside is the legend of trends."""
+    if place != "best":
+        return place
+    return "upper right out" if panel == columns - 1 else None
 
 
 def _grid(
