@@ -259,7 +259,7 @@ def test_termination_keeps_what_was_finished(cells, tmp_path, capsys, monkeypatc
     ids=["broken", "closed", "both closed", "full"],
 )
 def test_nobody_has_to_listen(cells, tmp_path, ends, code):
-    """The result is written whether or not anybody reads what is said meanwhile; nothing of it goes elsewhere."""
+    """The result is written whether or not anybody reads what is said; nothing of it goes elsewhere."""
     out = tmp_path / "out.h5ad"
     call = shlex.join([sys.executable, "-m", "ferrocyte", *command(cells, out)])
     done = subprocess.run(
@@ -274,7 +274,8 @@ def test_nobody_has_to_listen(cells, tmp_path, ends, code):
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
 @pytest.mark.parametrize(("ends", "code"), [("| true", 0), (">/dev/full", 5)], ids=["broken", "full"])
 def test_an_answer_is_read_or_not(cells, tmp_path, ends, code):
-    call = shlex.join([sys.executable, "-m", "ferrocyte", *command(cells, tmp_path / "out.h5ad"), "--dry-run"])
+    ours = command(cells, tmp_path / "out.h5ad")
+    call = shlex.join([sys.executable, "-m", "ferrocyte", *ours, "--dry-run"])
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {call} {ends}"], capture_output=True, text=True, check=False
     )

@@ -289,7 +289,8 @@ def _steps(args: argparse.Namespace, progress: bool) -> list[Step]:
     if args.absorption_times:
         out.append(Step("absorption_times", {}, times, "--solver, --tol"))
     if not args.no_drivers:
-        out.append(Step("lineage_drivers", {"layer": args.drivers_layer}, drivers, "--drivers-layer, --no-drivers"))
+        layer = {"layer": args.drivers_layer}
+        out.append(Step("lineage_drivers", layer, drivers, "--drivers-layer, --no-drivers"))
     return out
 
 

@@ -91,8 +91,9 @@ def plan(args: argparse.Namespace, specs: list[KernelSpec], adata: AnnData) -> s
     lines = [f"{args.input}: {adata.n_obs} cells x {adata.n_vars} genes"]
     lines += [f"{i:3d}. {step}" for i, step in enumerate(steps, start=1)]
     lines.append(
-        f"memory, beside Python and its packages: at most about {_mb(need.peak)} (input {_mb(need.input)}, transition matrices "
-        f"{_mb(need.transition_matrices)}, Schur vectors {_mb(need.schur)}, fates {_mb(need.fates)})"
+        f"memory, beside Python and its packages: at most about {_mb(need.peak)} (input {_mb(need.input)}, "
+        f"transition matrices {_mb(need.transition_matrices)}, Schur vectors {_mb(need.schur)}, "
+        f"fates {_mb(need.fates)})"
     )
     return "\n".join(lines)
 
