@@ -7,12 +7,16 @@ import importlib.util
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import anndata as ad
 import ferrocyte
 import pytest
+from ferrocyte.cli import main as ferrocyte_command
+from ferrocyte.cli import parser as command_line
 
 ROOT = Path(__file__).parents[1]
 RUNNER = ROOT / "docs" / "run_pages.py"
@@ -49,6 +53,43 @@ def test_pages_run(page, tmp_path):
     assert done.returncode == 0, done.stderr
     for name in IMAGE.findall(page.read_text(encoding="utf-8")):
         assert (tmp_path / name).stat().st_size > 5000, name
+
+
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
+
+
+def commands_of(page):
+    """The commands `ferrocyte ...` of a page, as lists of arguments."""
+    text = "".join(SHELL.findall(page.read_text(encoding="utf-8"))).replace("\\\n", " ")
+    return [
+        shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("ferrocyte ")
+    ]
+
+
+def test_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    """After its script, whose file they take, from the folder of the clone, whose data they take."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests", target_is_directory=True)
+    done = run(ROOT / "README.md", tmp_path)
+    assert done.returncode == 0, done.stderr
+    commands = commands_of(ROOT / "README.md")
+    assert [c[:2] for c in commands] == [
+        ["fate", "dentate.h5ad"],
+        ["cas", "build-reference"],
+        ["cas", "annotate"],
+    ]
+    for command in commands:
+        assert ferrocyte_command(command) == 0, capsys.readouterr().err
+    assert ad.read_h5ad("labelled.h5ad").obs["cas_cell_type"].notna().all()
+    assert (tmp_path / "figures" / "fate_probabilities.png").stat().st_size > 5000
+
+
+def test_commands_of_the_guide_are_understood():
+    """Every argument exists, with a value of its kind."""
+    commands = [command for page in GUIDE for command in commands_of(page)]
+    assert len(commands) > 8
+    for command in commands:
+        command_line().parse_args([argument for argument in command if argument != "&"])
 
 
 def test_the_rust_page_shows_a_program_that_is_run():
