@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from ferrocyte._errors import FerrocyteWarning
 from numpy.testing import assert_allclose, assert_array_equal
 
 RealTimeKernel = fc.kernels.RealTimeKernel
@@ -415,13 +417,14 @@ def test_time_points_are_checked(small):
         (COUPLING.T, ValueError, r"shape \(2, 3\)"),
         (np.array([[0.1, np.nan, 0], [0.2, 0.1, 0.2]]), ValueError, "'c0'"),
         (np.array([[0.1, 0.3, 0], [0.2, -0.1, 0.2]]), ValueError, "'c2'"),
-        (sp.csr_matrix([[0.1, 0.3, 0], [0.2, -0.1, 0.2]]), ValueError, "negative"),
-        (sp.csr_matrix([[0.1, np.inf, 0], [0.2, 0.1, 0.2]]), ValueError, "finite"),
+        (sp.csr_matrix([[0.1, 0.3, 0], [0.2, -0.1, 0.2]]), ValueError, "negative .* 'c2'"),
+        (sp.csr_matrix([[0.1, np.inf, 0], [0.2, 0.1, 0.2]]), ValueError, "finite .* 'c0'"),
         (np.array([["a", "b", "c"]] * 2), TypeError, "numbers"),
         (7, TypeError, "int"),
         (None, ValueError, "is not there"),
         (lambda: [COUPLING[:1]], ValueError, r"found \(1, 3\)"),
         (lambda: [COUPLING[:, :2]], ValueError, "blocks of rows"),
+        (lambda: None, TypeError, "to return blocks of rows, found `NoneType`"),
     ],
 )
 def test_couplings_are_checked(small, coupling, error, says):
@@ -430,6 +433,63 @@ def test_couplings_are_checked(small, coupling, error, says):
         kernel.compute_transition_matrix(self_transitions="diagonal")
     assert kernel.transition_matrix is None
     assert kernel.params == {}
+
+
+@pytest.mark.parametrize("threshold", ["auto", 50, None])
+def test_an_iterator_is_read_once(small, threshold):
+    """It serves one matrix, without leaving a file open; for the next it is empty, and the matrix stays."""
+    kernel = RealTimeKernel(small, "day", {("1", "2"): iter([COUPLING[:1], COUPLING[1:]])})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kernel.compute_transition_matrix(threshold, self_transitions="diagonal")
+        gc.collect()
+    before = dense(kernel)
+    with pytest.raises(ValueError, match="pass a function"):
+        kernel.compute_transition_matrix(threshold, self_transitions="uniform")
+    assert_array_equal(dense(kernel), before)
+
+
+def test_a_function_may_return_one_matrix(small):
+    expected = RealTimeKernel(small, "day", {("1", "2"): COUPLING}).compute_transition_matrix(
+        None, "diagonal"
+    )
+    for matrix in (COUPLING, sp.csr_matrix(COUPLING)):
+        kernel = RealTimeKernel(small, "day", {("1", "2"): lambda matrix=matrix: matrix})
+        kernel.compute_transition_matrix(None, "diagonal")
+        assert_allclose(dense(kernel), dense(expected))
+
+
+def test_times_sorted_as_text(small):
+    """Day 10 before day 9 is hardly meant."""
+    small.obs["day"] = pd.Categorical(["9", "10", "9", "10", "10"])
+    with pytest.warns(FerrocyteWarning, match=r"reorder_categories\(\['9', '10'\]\)"):
+        RealTimeKernel(small, "day")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small.obs["day"] = small.obs["day"].cat.reorder_categories(["9", "10"])
+        assert list(RealTimeKernel(small, "day").couplings) == [("9", "10")]
+        small.obs["day"] = pd.Categorical(["b", "a", "b", "a", "a"], categories=["b", "a"])
+        RealTimeKernel(small, "day")
+        small.obs["day"] = pd.cut([1, 5, 1, 5, 5], [0, 3, 9])
+        RealTimeKernel(small, "day")
+
+
+def test_folders_with_other_files(small, tmp_path):
+    names = (small.obs_names[[0, 2]], small.obs_names[[1, 3, 4]])
+    coupling = forms(COUPLING, names)["annotated"]
+    for folder, files, error, says in (
+        ("twice", ["tmap_1_2.h5ad", "tmap_1.0_2.h5ad"], ValueError, "one file for the times"),
+        ("name", ["readme.h5ad"], ValueError, "tmap_<source>_<target>"),
+        ("time", ["tmap_1_7.h5ad"], ValueError, "found '7'"),
+        ("broken", ["tmap_1_2.h5ad"], ValueError, "Unable to read .*tmap_1_2"),
+    ):
+        (tmp_path / folder).mkdir()
+        for file in files:
+            coupling.write_h5ad(tmp_path / folder / file)
+        if folder == "broken":
+            (tmp_path / folder / files[0]).write_text("nothing")
+        with pytest.raises(error, match=says), pytest.warns(DeprecationWarning, match="from_wot"):
+            RealTimeKernel.from_wot(small, tmp_path / folder, "day")
 
 
 def test_names_of_cells_are_checked(small):
@@ -451,6 +511,10 @@ def test_options_are_checked(small):
         RealTimeKernel(small, "day", {("1", "9"): COUPLING})
     with pytest.raises(ValueError, match="later time"):
         RealTimeKernel(small, "day", {("2", "1"): COUPLING.T})
+    with pytest.raises(ValueError, match="of type `str`: pass '1'"):
+        RealTimeKernel(small, "day", {(1, 2): COUPLING})
+    with pytest.raises(TypeError, match="found `list`"):
+        RealTimeKernel(small, "day", [COUPLING])
     kernel = RealTimeKernel(small, "day", {("1", "2"): COUPLING})
     for options, says in (
         ({"threshold": "local"}, "auto_local"),

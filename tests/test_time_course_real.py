@@ -9,6 +9,7 @@ import ferrocyte as fc
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
 DATA = Path(__file__).parent / "data"
 # Sulston lineage: amphid neurons and the cells they come from (Packer et al. 2019).
@@ -31,10 +32,15 @@ def test_maps_of_waddington_ot(days):
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * theirs.max())
 
 
+def couplings_of_the_worm():
+    adata = ad.read_h5ad(DATA / "celegans_amphid.h5ad")
+    return fc.kernels.RealTimeKernel.from_representation(adata, "minutes", show_progress_bar=False)
+
+
 @pytest.fixture(scope="module")
 def worm():
-    adata = ad.read_h5ad(DATA / "celegans_amphid.h5ad")
-    kernel = fc.kernels.RealTimeKernel.from_representation(adata, "minutes", show_progress_bar=False)
+    kernel = couplings_of_the_worm()
+    adata = kernel.adata
     kernel.compute_transition_matrix()
     g = fc.estimators.GPCCA(kernel)
     late = adata.obs["minutes"] == "500"
@@ -61,3 +67,32 @@ def test_mothers_have_the_daughters_of_the_lineage(worm):
         mean = fates[early & (adata.obs["cell_type"] == mother).to_numpy()].mean()
         assert mean.idxmax() in daughters
         assert mean[daughters].sum() > 0.5
+
+
+@pytest.mark.parametrize("minutes", [("300", "400"), ("400", "500")])
+def test_ancestors_are_those_of_the_lineage(minutes):
+    """A Sulston name begins with those of its ancestors; where two sides are alike, it is two names.
+
+    Nothing of it goes into the couplings, and yet, of two cells, the one that can be an ancestor has more of
+    the mass in 82 and 83 % of the cases. The likeliest ancestor can be one for 78 and 87 % of the cells: by
+    chance, it would be for 34 and 25 %.
+    """
+    kernel = couplings_of_the_worm()
+    lineage = kernel.adata.obs["lineage"].astype(str)
+    sides = [(kernel.time == t).to_numpy() for t in minutes]
+    known = [(lineage[side] != "None").to_numpy() for side in sides]
+    mothers, daughters = (
+        [name.split("/") for name in lineage[s][k]] for s, k in zip(sides, known, strict=True)
+    )
+    mass = np.asarray(kernel.couplings[minutes])[np.ix_(*known)]
+    truth = np.array([[any(d.startswith(m) for m in a for d in b) for b in daughters] for a in mothers])
+    share = (mass * truth).sum(axis=0) / mass.sum(axis=0)
+    assert share.mean() > 2 * truth.mean()
+    assert truth[mass.argmax(axis=0), np.arange(mass.shape[1])].mean() > 0.75
+    areas = []
+    for given, can_be in zip(mass.T, truth.T, strict=True):
+        n = can_be.sum()
+        if 0 < n < len(can_be):  # one kind was not sampled before
+            ranks = rankdata(given)[can_be].sum()
+            areas.append((ranks - n * (n + 1) / 2) / (n * (len(can_be) - n)))
+    assert np.mean(areas) > 0.8

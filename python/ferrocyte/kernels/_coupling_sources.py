@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ferrocyte import _adata
 from ferrocyte._errors import (
     FerrocyteError,
+    FileFormatError,
     InvalidDataError,
     InvalidTypeError,
     MissingDataError,
@@ -40,7 +41,7 @@ def by_transport(
     check_count(growth_iters, "growth_iters")
     if rep not in adata.obsm:
         raise MissingDataError(f"Unable to find `adata.obsm[{rep!r}]`.{suggest(rep, adata.obsm.keys())}")
-    points = np.asarray(adata.obsm[rep], dtype=np.float64)
+    points = _coordinates(adata, rep)
     if points.ndim != 2 or not np.isfinite(points).all():
         bad = np.flatnonzero(~np.isfinite(points.reshape(len(points), -1)).all(axis=1))
         raise InvalidDataError(
@@ -67,6 +68,14 @@ def by_transport(
         found.target_names = adata.obs_names[cells[target]]
         out[source, target] = found
     return out
+
+
+def _coordinates(adata: AnnData, rep: str) -> NDArray[np.float64]:
+    given: Any = adata.obsm[rep]
+    try:
+        return np.asarray(given.toarray() if is_sparse(given) else given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidDataError(f"Expected `adata.obsm[{rep!r}]` to hold numbers, found others.") from None
 
 
 def _growth(adata: AnnData, key: str) -> NDArray[np.float64]:
@@ -128,7 +137,13 @@ def of_wot(path: str | os.PathLike[str], times: list[Any]) -> dict[Key, AnnData]
             raise InvalidDataError(
                 f"Expected a name like `tmap_<source>_<target>.h5ad`, found {file.name!r}."
             )
-        out[_time(parts[0], times), _time(parts[1], times)] = read_h5ad(file)
+        key = _time(parts[0], times), _time(parts[1], times)
+        if key in out:
+            raise InvalidDataError(f"Expected one file for the times {key}, found another: {file.name!r}.")
+        try:
+            out[key] = read_h5ad(file)
+        except OSError as err:
+            raise FileFormatError(f"Unable to read {str(file)!r} as an `.h5ad` file: {err}") from err
     return out
 
 

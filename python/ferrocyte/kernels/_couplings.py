@@ -100,14 +100,12 @@ class Coupling:
         elif is_sparse(value):
             self._check_shape(value.shape)
             self.sparse = canonical_csr(value, f"the coupling {self._said}")
-            if self.sparse.nnz and not np.isfinite(self.sparse.data.sum()):
-                raise InvalidDataError(
-                    f"Expected finite values in the coupling {self._said}, found NaN or inf."
-                )
-            if self.sparse.nnz and self.sparse.data.min() < 0:
-                raise InvalidDataError(f"Expected no negative values in the coupling {self._said}.")
+            bad = np.flatnonzero(~((self.sparse.data >= 0) & np.isfinite(self.sparse.data)))
+            if len(bad):
+                rows = np.unique(np.searchsorted(self.sparse.indptr, bad, side="right") - 1)
+                raise self._wrong_entries(self.rows[rows])
         elif callable(value):
-            self._make = lambda: iter(value())
+            self._make = lambda: self._called(value)
         elif isinstance(value, Iterator):
             self._once = value
         elif hasattr(value, "__array__") or isinstance(value, list | tuple):
@@ -124,6 +122,27 @@ class Coupling:
                 f"`AnnData`, "
                 f"or something that gives blocks of rows, found `{type(value).__name__}`."
             )
+
+    def _called(self, function: Callable[[], Any]) -> Iterator[Any]:
+        """The blocks that a function gives; one matrix is one block."""
+        found = function()
+        if is_sparse(found) or (hasattr(found, "__array__") and np.ndim(found) == 2):
+            return iter([found])
+        try:
+            return iter(found)
+        except TypeError:
+            raise InvalidTypeError(
+                f"Expected the function for the coupling {self._said} to return blocks of rows, found "
+                f"`{type(found).__name__}`."
+            ) from None
+
+    def _wrong_entries(self, cells: Any) -> InvalidDataError:
+        cells = [int(i) for i in cells]
+        return InvalidDataError(
+            f"Expected finite and no negative entries in the coupling {self._said}, found others in the row "
+            f"of {name_cells(self.names[0], cells)}.",
+            cells=cells,
+        )
 
     def _check_shape(self, found: tuple[int, ...]) -> None:
         if tuple(found) != self.shape:
@@ -145,6 +164,7 @@ class Coupling:
         """
         if self._once is not None and again:
             self._spool(self._once)
+        consumed = self._once is not None
         made = self._once if self._make is None else self._make()
         self._once = None
         seen = 0
@@ -152,6 +172,8 @@ class Coupling:
             for block in self._checked(given):
                 yield block
                 seen += len(block)
+        if consumed and not seen:
+            raise self._used_up()
         if seen != self.shape[0]:
             self._check_shape((seen, self.shape[1]))
 
@@ -167,16 +189,24 @@ class Coupling:
 
     def _spool(self, once: Iterator[Any]) -> None:
         """Keep the blocks of an iterator, which can be read only once, in a file without a name."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the coupling
         n = 0
-        for given in once:
-            for block in self._checked(given):
-                np.ascontiguousarray(block, dtype=np.float64).tofile(file)
-                n += len(block)
-        self._check_shape((n, self.shape[1]))
-        file.flush()
-        kept = np.memmap(file, dtype=np.float64, mode="r", shape=self.shape)
+        with tempfile.TemporaryFile() as file:
+            for given in once:
+                for block in self._checked(given):
+                    np.ascontiguousarray(block, dtype=np.float64).tofile(file)
+                    n += len(block)
+            if n == 0:
+                raise self._used_up()
+            self._check_shape((n, self.shape[1]))
+            file.flush()
+            kept = np.memmap(file, dtype=np.float64, mode="r", shape=self.shape)  # outlives the file's name
         self._make, self._once = lambda: _slices(kept), None
+
+    def _used_up(self) -> InvalidDataError:
+        return InvalidDataError(
+            f"The iterator for the coupling {self._said} gives no rows. If it was read before, it is empty "
+            "now: pass a function that returns a new iterator each time."
+        )
 
     # What is kept -------------------------------------------------------------------------------------
 
@@ -245,13 +275,8 @@ class _Naming:
     def __exit__(self, _: Any, err: BaseException | None, __: Any) -> None:
         if not isinstance(err, InvalidDataError) or not err.cells:
             return
-        c = self.coupling
-        cells = [int(c.rows[self.start + i]) for i in err.cells]
-        raise InvalidDataError(
-            f"Expected finite and no negative entries in the coupling {c._said}, found others in the row of "
-            f"{name_cells(c.names[0], cells)}.",
-            cells=cells,
-        ) from err
+        coupling = self.coupling
+        raise coupling._wrong_entries(coupling.rows[[self.start + i for i in err.cells]]) from err
 
 
 def _slices(array: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ferrocyte import _adata
-from ferrocyte._errors import InvalidDataError, InvalidTypeError
+from ferrocyte._errors import InvalidDataError, InvalidTypeError, warn_user
 from ferrocyte._sparse import name_cells
 from ferrocyte.kernels._base import UnidirectionalKernel
 
@@ -68,9 +68,22 @@ def _time_points(adata: AnnData, key: str) -> pd.Series:
             f"{name_cells(adata.obs_names, missing)}. Remove these cells or give them one."
         )
     time = column.cat.remove_unused_categories()
+    _warn_about_order(time.cat.categories, key)
     if len(time.cat.categories) < 2:
         raise InvalidDataError(
             f"Expected at least 2 time points in `adata.obs[{key!r}]`, found "
             f"{list(time.cat.categories)}. Cells of one time have nowhere to go."
         )
     return time
+
+
+def _warn_about_order(times: pd.Index, key: str) -> None:
+    """Categories of text are sorted as text: day 10 comes before day 9."""
+    numbers = pd.to_numeric(pd.Series(list(times)), errors="coerce")
+    if numbers.notna().all() and not numbers.is_monotonic_increasing:
+        ordered = [times[i] for i in numbers.argsort()]
+        warn_user(
+            f"The categories of `adata.obs[{key!r}]` are numbers, but not in their order: {list(times)}. "
+            f"Time is taken to go as the categories do. If it does not, run `adata.obs[{key!r}] = "
+            f"adata.obs[{key!r}].cat.reorder_categories({ordered})`."
+        )

@@ -19,6 +19,7 @@ from ferrocyte._errors import (
     FerrocyteWarning,
     InvalidDataError,
     InvalidOptionError,
+    InvalidTypeError,
     MissingDataError,
     suggest,
 )
@@ -103,6 +104,11 @@ class RealTimeKernel(ExperimentalTimeKernel):
         if couplings is None:
             pairs = pairwise(times) if self._policy == "sequential" else combinations(times, 2)
             return dict.fromkeys(pairs)
+        if not isinstance(couplings, Mapping):
+            raise InvalidTypeError(
+                f"Expected `couplings` to be a dict by `(source, target)` time, found "
+                f"`{type(couplings).__name__}`."
+            )
         out = couplings if isinstance(couplings, dict) else dict(couplings)
         for key in out:
             if not (isinstance(key, tuple) and len(key) == 2):
@@ -113,7 +119,7 @@ class RealTimeKernel(ExperimentalTimeKernel):
                 if part not in times:
                     raise InvalidOptionError(
                         f"Expected times of `adata.obs[{self._time_key!r}]` in the coupling {key!r}, found "
-                        f"{part!r}.{suggest(part, times)}"
+                        f"{part!r}.{_same_text(part, times) or suggest(part, times)}"
                     )
             if times.index(key[0]) >= times.index(key[1]):
                 raise InvalidOptionError(
@@ -317,6 +323,8 @@ class RealTimeKernel(ExperimentalTimeKernel):
             check_option(given, "self_transitions", ("uniform", "diagonal", "connectivities", "all"))
             inner = list(dict.fromkeys(source for source, _ in self.couplings)) if given == "all" else []
         if inner:
+            if conn_weight is not None:
+                conn_weight = check_number(conn_weight, "conn_weight")
             if conn_weight is None or not 0 < conn_weight < 1:
                 raise InvalidOptionError(
                     f"Expected `conn_weight` to be above 0 and below 1 with `self_transitions={given!r}`, "
@@ -476,6 +484,14 @@ class RealTimeKernel(ExperimentalTimeKernel):
         kernel = cls(adata, time_key, **kwargs)
         kernel._request["couplings"] = kernel._checked(sources.of_wot(path, list(kernel.time.cat.categories)))
         return kernel
+
+
+def _same_text(time: Any, times: list[Any]) -> str:
+    """A hint where a time is written as one that is there, but is of another type."""
+    for known in times:
+        if str(known) == str(time):
+            return f" The times there are of type `{type(known).__name__}`: pass {known!r}."
+    return ""
 
 
 def _check_threshold(threshold: Any) -> Any:

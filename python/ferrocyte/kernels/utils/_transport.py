@@ -230,9 +230,15 @@ def _prepare(source: Any, target: Any, cost: Any, scale_cost: Any) -> tuple[Cost
             f"{y.shape[1]}."
         )
     if scale_cost == "mean":
-        # mean |x - y|^2 without looking at pairs
-        scale = (x**2).sum(axis=1).mean() + (y**2).sum(axis=1).mean() - 2 * x.mean(axis=0) @ y.mean(axis=0)
-        scale = float(scale) if scale > 0 else 1.0
+        # mean |x - y|^2 without looking at pairs: both variances and the distance of the means
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = x.mean(axis=0) - y.mean(axis=0)
+            scale = float(x.var(axis=0).sum() + y.var(axis=0).sum() + apart @ apart)
+        if np.isinf(scale):
+            raise InvalidDataError(
+                "Expected coordinates whose squares are finite. Divide them by their scale."
+            )
+        scale = scale if scale > 0 else 1.0
     else:
         scale = check_number(scale_cost, "scale_cost", above=0.0)
     return (x, np.ascontiguousarray(y.T), scale), (len(x), len(y))
