@@ -76,7 +76,7 @@ def test_failures_are_collected():
         True,
     ]
     for name, error, says in (
-        ("g1", RuntimeError, "'g1'.*NaN"),
+        ("g1", RuntimeError, "'g1'.*'cell4' is NaN"),
         ("g2", RuntimeError, "'g2'"),
         ("nothing", KeyError, "nothing"),
         ("group", TypeError, "group"),
@@ -87,6 +87,24 @@ def test_failures_are_collected():
         assert failed.fit() is failed
         with pytest.raises(error, match=f"(?s)Fatal model.*{says}"):
             failed.reraise()
+
+
+def test_a_reason_is_told_once():
+    adata = cells()
+    failed = fit_many(GAM(adata), adata, ["g0"], ["a"], time_key="t", filter_cells=1e9)["g0"]["a"]
+    with pytest.raises(ValueError, match="filter_cells") as found:
+        failed.reraise()
+    assert str(found.value).count("Fatal model") == 1
+
+
+def test_a_copy_has_to_be_a_model():
+    class Own(GAM):
+        def copy(self):
+            return None
+
+    adata = cells()
+    with pytest.raises(TypeError, match=r"`Own\.copy` to return a model"):
+        fit_many(Own(adata), adata, ["g0"], ["a"], time_key="t")
 
 
 def test_other_models_and_models_by_name():

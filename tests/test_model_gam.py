@@ -260,7 +260,7 @@ class TestBadData:
     @pytest.mark.parametrize(
         ("change", "kwargs", "says"),
         [
-            (lambda a: a.X.__setitem__((5, 0), np.nan), {}, "'g0'.*NaN"),
+            (lambda a: a.X.__setitem__((5, 0), np.nan), {}, "'g0'.*'cell5' is NaN"),
             (lambda a: a.X.__setitem__((slice(None), 0), 0.0), {}, "'g0'.*are all values 0"),
             (lambda a: a.X.__setitem__((slice(None), 0), -1.0), {}, "'g0'.*are all values 0"),
             (lambda a: None, {"distribution": "binomial", "link": "logit"}, r"'g0'.*\[0, 1\]"),
@@ -274,6 +274,15 @@ class TestBadData:
             model.fit()
         assert caught.value.__cause__ is not None
         assert model.__dict__ == before
+
+    def test_a_cell_is_named_where_it_is_known(self):
+        adata = self.adata(lambda a: a.X.__setitem__((70, 0), np.nan))
+        model = GAM(adata).prepare("g0", "a", "t", time_range=(0.3, 1))
+        with pytest.raises(RuntimeError, match="'cell70' is NaN") as found:
+            model.fit()
+        assert found.value.cells == [70]
+        with pytest.raises(RuntimeError, match="the value of cell 2 is NaN"):
+            model.fit(x=np.arange(20), y=np.where(np.arange(20) == 2, np.nan, 1.0), w=np.ones(20))
 
     def test_all_weights_zero_and_one_pseudotime(self):
         model = GAM(cells()).prepare("g0", "a", "t")

@@ -10,9 +10,13 @@ import pytest
 from ferrocyte.models import GAM, GAMR, BaseModel, FailedModel, FittedModel, SKLearnModel
 from numpy.testing import assert_allclose, assert_array_equal
 from reference.trend_cells import cells
+from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 needs_r = pytest.mark.skipif(importlib.util.find_spec("rpy2") is None, reason="needs rpy2, R and mgcv")
@@ -44,6 +48,22 @@ class TestSKLearn:
         model.fit(x=[1, 1, 1], y=[0, 1, 2], w=np.ones(3))
         with pytest.raises(ValueError, match="different pseudotimes"):
             model.default_confidence_interval()
+
+    @pytest.mark.parametrize("inner", ["pipeline", "search"])
+    def test_weights_are_passed_on(self, inner):
+        adata = cells()
+        estimator, name = (
+            (make_pipeline(StandardScaler(), SVR()), "svr__sample_weight")
+            if inner == "pipeline"
+            else (GridSearchCV(SVR(), {"C": [0.5, 2.0]}, cv=3), "sample_weight")
+        )
+        with pytest.raises(ValueError, match=r"<step>__sample_weight"):
+            SKLearnModel(adata, estimator)
+        model = SKLearnModel(adata, estimator, weight_name=name).prepare("g0", "a", "t").fit()
+        expected = clone(estimator).fit(model.x, model.y[:, 0], **{name: model.w})
+        assert_allclose(model.predict(), expected.predict(model.x_test))
+        free = SKLearnModel(adata, estimator, weight_name="").prepare("g0", "a", "t").fit()
+        assert abs(free.predict() - model.y_test).max() > 1e-3
 
     def test_weights(self):
         adata = cells()

@@ -146,6 +146,11 @@ def _one_by_one(
 ) -> Iterator[tuple[Signal, BaseModel]]:
     for s in group:
         model = template.copy()
+        if not isinstance(model, BaseModel):
+            raise InvalidTypeError(
+                f"Expected `{type(template).__name__}.copy` to return a model, found "
+                f"`{type(model).__name__}`."
+            )
         model._adata = adata
         model._signal, model._lineage = s, keywords["lineage"]
         try:
@@ -214,7 +219,7 @@ def _together(
             models[s] = model
         else:
             model._prepared = False
-            models[s] = _failed(model, model._explain(fit) if isinstance(fit, FitError) else fit)
+            models[s] = _failed(model, model._explain(fit, fit.cells) if isinstance(fit, FitError) else fit)
     for members_of in groups.values():
         means, intervals = _splines.curves([fit for _, fit in members_of], cells.x_test, level)
         for k, (model, _) in enumerate(members_of):

@@ -61,7 +61,10 @@ class FailedModel(BaseModel):
         BaseException
             Says ``Fatal model``; its `__cause__` is the original exception.
         """
-        raise same_error(self._exc, f"Fatal model failure `{self}`. {self._exc}") from self._exc
+        said = str(self._exc)
+        raise same_error(
+            self._exc, said if "Fatal model" in said else f"Fatal model failure `{self}`. {said}"
+        ) from self._exc
 
     def _fail(self, value: Any) -> Any:
         if not self._is_bulk:

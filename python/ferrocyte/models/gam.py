@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy as copying
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -181,7 +181,7 @@ class GAM(BaseModel):
             except BaseException as err:
                 self.__dict__.update(before)
                 if isinstance(err, FitError):
-                    raise self._explain(err) from err.__cause__
+                    raise self._explain(err, [self._cell(i, x) for i in err.cells]) from err.__cause__
                 raise
         if not self._model.statistics_["converged"]:
             warnings.warn(
@@ -192,11 +192,21 @@ class GAM(BaseModel):
             )
         return self
 
-    def _explain(self, err: FitError) -> FitError:
-        """The same with the names of gene and lineage."""
+    def _cell(self, at: int, x: ArrayLike | None) -> int | None:
+        """Row in `adata` of a cell that was fitted: the first with its pseudotime. None for given arrays."""
+        rows = [] if x is not None else np.flatnonzero(self._x_all[:, 0] == self._x[at, 0])
+        return int(rows[0]) if len(rows) else None
+
+    def _explain(self, err: FitError, cells: Sequence[int | None]) -> FitError:
+        """The same with the names of gene, lineage and cell, given the rows of the cells in `adata`."""
+        text, known = str(err), []
+        for position, cell in zip(err.cells, cells, strict=True):
+            if cell is not None:
+                text = text.replace(f"cell {position} ", f"cell {str(self._adata.obs_names[cell])!r} ")
+                known.append(cell)
         name = None if self._signal is None else self._signal.name
         where = "" if self._lineage is None else f" in lineage {self._lineage!r}"
-        return FitError(f"{name!r}{where}: {err}", cells=err.cells)
+        return FitError(f"{name!r}{where}: {text}", cells=known or err.cells)
 
     def predict(
         self, x_test: ArrayLike | None = None, key_added: str | None = "_x_test", **kwargs: Any

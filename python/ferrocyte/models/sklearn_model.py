@@ -32,7 +32,8 @@ class SKLearnModel(BaseModel):
         With `fit` and `predict`; copied.
     weight_name : str, optional
         Argument of `model.fit` for the weights of the cells. Default: the first of `w`, `weights`,
-        `sample_weight`, `sample_weights` that it has; ``""``: fit without weights.
+        `sample_weight`, `sample_weights` that it has; ``""``: fit without weights. A pipeline passes them
+        to a step by ``"<step>__sample_weight"``.
     ignore_raise : bool, default False
         Do not raise if `model.fit` has no argument `weight_name`; the fit then raises.
 
@@ -112,6 +113,8 @@ def _weight_argument(fit: Any, wanted: str | None, ignore_raise: bool) -> str:
     if wanted == "":
         return ""
     parameters = inspect.signature(fit).parameters
+    # A pipeline, or a search over settings, passes on what it is given.
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     if wanted is None:
         found = next((n for n in WEIGHTS if n in parameters), None)
         if found is not None:
@@ -119,9 +122,10 @@ def _weight_argument(fit: Any, wanted: str | None, ignore_raise: bool) -> str:
         named = ", ".join(f"`{n}`" for n in WEIGHTS)
         raise InvalidOptionError(
             f"Unable to detect the argument for weights in `{list(parameters)}`: none of {named}. Pass "
-            '`weight_name=...`, or `weight_name=""` to fit without weights.'
+            '`weight_name=...` (for a step of a pipeline, `"<step>__sample_weight"`), or `weight_name=""` to fit '
+            "without weights."
         )
-    if wanted not in parameters and not ignore_raise:
+    if wanted not in parameters and not passes_on and not ignore_raise:
         raise InvalidOptionError(
             f"Unable to detect the argument {wanted!r} for weights in `{list(parameters)}`. Pass another "
             "`weight_name`."
