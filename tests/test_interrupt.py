@@ -120,6 +120,45 @@ def test_ctrl_c(job):
     assert interrupted(PRELUDE + textwrap.dedent(JOBS[job]) + TAIL) == ["repeated"]
 
 
+COUPLING = """
+adata.obsm["X_pca"] = rng.normal(size=(n, 10))
+adata.obs["day"] = np.repeat(["1", "2"], n // 2)
+adata.obs["day"] = adata.obs["day"].astype("category")
+make = lambda **options: fc.kernels.RealTimeKernel.from_representation(adata, "day", **options)
+call = lambda: make(epsilon=1e-4, tol=1e-300, max_iter=10**9)
+again = lambda: make(epsilon=1.0)
+"""
+TRENDS = """
+many = ad.AnnData(rng.gamma(2, 1, (20_000, 400)))
+many.obs["t"] = rng.random(20_000)
+fit = lambda genes, **options: fc.pl.fit_trends(
+    many, fc.models.GAM(many, distribution="inv_gauss", n_knots=40, **options), list(many.var_names[:genes]),
+    "t", lineages=[None],
+)
+call = lambda: fit(400, lam="reml")
+again = lambda: fit(2)
+"""
+TAIL_WITHOUT_KERNEL = """
+keys = lambda a: (list(a.obs), sorted(a.obsm), sorted(a.obsp), sorted(a.uns), sorted(a.varm))
+before, threads_before = keys(adata), threading.active_count()
+announce()
+try:
+    call()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+else:
+    sys.exit("was not interrupted")
+assert keys(adata) == before and threading.active_count() == threads_before
+again()
+print("repeated", flush=True)
+"""
+
+
+@pytest.mark.parametrize("job", [COUPLING, TRENDS], ids=["coupling", "trends"])
+def test_ctrl_c_of_time_courses_and_trends(job):
+    assert interrupted(PRELUDE + job + TAIL_WITHOUT_KERNEL) == ["repeated"]
+
+
 def test_an_error_in_a_progress_callback_stops_the_job():
     """The one other way to stop a running job."""
     import numpy as np

@@ -122,8 +122,8 @@ def _weight_argument(fit: Any, wanted: str | None, ignore_raise: bool) -> str:
         named = ", ".join(f"`{n}`" for n in WEIGHTS)
         raise InvalidOptionError(
             f"Unable to detect the argument for weights in `{list(parameters)}`: none of {named}. Pass "
-            '`weight_name=...` (for a step of a pipeline, `"<step>__sample_weight"`), or `weight_name=""` to fit '
-            "without weights."
+            '`weight_name=...` (for a step of a pipeline, `"<step>__sample_weight"`), or `weight_name=""` to '
+            "fit without weights."
         )
     if wanted not in parameters and not passes_on and not ignore_raise:
         raise InvalidOptionError(
