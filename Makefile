@@ -12,7 +12,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup build demo test test-rust test-python lint bench bench-cas docs clean
+.PHONY: setup build demo test test-rust test-python interop lint bench bench-cas docs clean
 
 setup: $(VENV)/.setup
 build: $(VENV)/.built
@@ -42,6 +42,11 @@ test-rust:
 
 test-python: build
 	$(BIN)/python -m pytest
+
+# Files and requests between the peers, each in an environment of its own, and ours.
+interop: build $(PEER)/.setup $(PEER_CAS)/.setup
+	FERROCYTE_PEER_PYTHON=$(PEER)/bin/python FERROCYTE_CAS_PEER_PYTHON=$(PEER_CAS)/bin/python \
+		$(BIN)/python -m pytest -m interop
 
 lint: build
 	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[lint]"

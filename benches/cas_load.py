@@ -5,7 +5,7 @@
 Clients annotate cells of their own, over and over, chunk by chunk. Each answer is compared with that of the
 same engine in this process. In the end the quota that was counted must be the cells that were answered, to
 the cell: a chunk that is sent again after its answer was lost is counted once. Without `--reference`, one of
-simulated cells is made.
+simulated cells is made. With `--kill-every 0` the service lives all the time, which shows whether it grows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from ferrocyte.cas.local import LocalTransport, Reference, build_reference
 from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._quota import UNLIMITED, Quotas
 from ferrocyte.cas.server._tokens import Tokens
+from machine import describe
 
+HERE = Path(__file__).parent
 TERMS = {"T cell": "CL:0000084", "B cell": "CL:0000236", "natural killer cell": "CL:0000623"}
 
 
@@ -62,16 +64,19 @@ def sample(reference: Reference, n: int, seed: int) -> ad.AnnData:
 class Service:
     """The service as a process that is killed and started again."""
 
-    def __init__(self, reference: Path, tokens: Path) -> None:
+    def __init__(self, reference: Path, tokens: Path | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "ferrocyte", "cas", "serve", "--port", str(self.port)]
-        self._command += ["--reference", str(reference), "--tokens", str(tokens)]
+        self._command += ["--reference", str(reference)]
+        self._command += [] if tokens is None else ["--tokens", str(tokens)]
         self._lock = threading.Lock()
-        self.memory: list[tuple[float, int]] = []
+        # For each start, seconds since then and MB in use.
+        self.memory: list[list[tuple[float, int]]] = []
         self.starts = 0
+        self.listens: float | None = None
         self.statuses: dict[int, int] = {}
         self.start()
 
@@ -79,33 +84,48 @@ class Service:
         with self._lock:
             self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
             self.starts += 1
+            self.memory.append([])
             self._begin = time.monotonic()
+            self.listens = None
             threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             try:
-                status = json.loads(line).get("status")
+                said = json.loads(line)
             except ValueError:  # cut short by a kill, or not ours
                 print(line, file=sys.stderr, end="")
                 continue
-            if status is not None:
+            if said["event"] == "listening":
+                self.listens = time.monotonic()
+            if (status := said.get("status")) is not None:
                 self.statuses[status] = self.statuses.get(status, 0) + 1
 
     def look(self) -> None:
-        """Note the memory of the process, in MB."""
+        """Note the memory of the process and of those that read uploads for it."""
+        pid = self.process.pid
         try:
-            text = Path(f"/proc/{self.process.pid}/status").read_text()
-        except OSError:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            kilobytes = sum(map(resident, (pid, *children)))
+        except OSError:  # one of them has just ended
             return
-        found = [line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")]
-        if found:
-            self.memory.append((time.monotonic() - self._begin, int(found[0]) // 1024))
+        self.memory[-1].append((time.monotonic() - self._begin, kilobytes // 1024))
+
+    def grown(self) -> list[int]:
+        """Medians, in MB, of four equal parts of the longest life, without its first 5 seconds."""
+        found = [mb for age, mb in max(self.memory, key=len) if age > 5]
+        return [int(np.median(part)) for part in np.array_split(found, 4)] if len(found) >= 4 else []
 
     def end(self, number: int) -> None:
         self.process.send_signal(number)
         self.process.wait(120)
+
+
+def resident(pid: int | str) -> int:
+    """Memory of a process, in kB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 async def client(
@@ -165,13 +185,14 @@ async def run(args: argparse.Namespace, folder: Path) -> dict[str, object]:
     def torment() -> None:
         """Kill it with and without notice, in turn; a kill without notice comes at any moment."""
         rng = np.random.default_rng(0)
-        last = time.monotonic()
-        while not stop.wait(0.5):
+        life = args.kill_every * rng.uniform(0.5, 1.5)
+        while not stop.wait(0.25):
             service.look()
-            if time.monotonic() - last > args.kill_every * rng.uniform(0.7, 1.3) and time.monotonic() < until:
+            now = time.monotonic()
+            if service.listens is not None and now - service.listens > life and now < until:
                 service.end(signal.SIGKILL if service.starts % 3 else signal.SIGTERM)
                 service.start()
-                last = time.monotonic()
+                life = args.kill_every * rng.uniform(0.5, 1.5)
 
     torturer = threading.Thread(target=torment)
     torturer.start()
@@ -189,9 +210,13 @@ async def run(args: argparse.Namespace, folder: Path) -> dict[str, object]:
             expected[i % 4] += outcome[0]
     seconds = np.concatenate([o[2] for o in done]) if done else np.zeros(1)
     database.close()
-    late = [mb for age, mb in service.memory if age > 5]
+    late = [mb for life in service.memory for age, mb in life if age > 5]
     return {
+        "machine": describe(),
+        "seconds": args.seconds,
+        "kill_every": args.kill_every if np.isfinite(args.kill_every) else None,
         "clients": args.clients,
+        "calls": len(seconds),
         "starts": service.starts,
         "cells_answered": sum(o[0] for o in done),
         "wrong": sum(o[1] for o in done),
@@ -202,7 +227,7 @@ async def run(args: argparse.Namespace, folder: Path) -> dict[str, object]:
         "call_p50_s": round(float(np.percentile(seconds, 50)), 3),
         "call_p95_s": round(float(np.percentile(seconds, 95)), 3),
         "memory_mb": [min(late), max(late)] if late else [],
-        "memory_by_age": [(round(age), mb) for age, mb in service.memory[-12:]],
+        "memory_of_the_longest_life_mb": service.grown(),
     }
 
 
@@ -210,16 +235,21 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--seconds", type=float, default=60.0)
     p.add_argument("--clients", type=int, default=32)
-    p.add_argument("--kill-every", type=float, default=10.0, help="seconds, on average; 0 for never")
+    p.add_argument(
+        "--kill-every", type=float, default=10.0, help="seconds that it listens, on average; 0: never"
+    )
     p.add_argument("--cells", type=int, default=60, help="of each client")
     p.add_argument("--chunk", type=int, default=15)
     p.add_argument("--reference", type=Path)
+    p.add_argument("--record", help="write benches/record/NAME.json")
     args = p.parse_args()
     if args.kill_every <= 0:
         args.kill_every = float("inf")
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(run(args, Path(folder)))
     print(json.dumps(found, indent=1))
+    if args.record:
+        (HERE / "record" / f"{args.record}.json").write_text(json.dumps(found, indent=1) + "\n")
     right = found["counted"] == found["expected"] and not found["wrong"] and not found["failed"]
     print("right" if right else "WRONG")
     return 0 if right else 1

@@ -23,7 +23,7 @@ def cells():
 
 @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
 def test_candidates_are_compared_exactly(tmp_path, cells, metric):
-    pytest.importorskip("usearch")
+    pytest.importorskip("usearch", reason="usearch is not installed: `pip install 'ferrocyte[local]'`")
     made = [
         build_reference(
             cells, tmp_path / f"{metric}-{search}-{i}", "cell_type", metric=metric, search=search, name="lung"

@@ -11,7 +11,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError
 from ferrocyte.cas import AsyncCASClient, CASClient, CellMetadataFeatures
 from ferrocyte.cas.errors import CASError
 from ferrocyte.cas.local import Reference, RouteError, Routes, build_reference
@@ -163,8 +163,13 @@ def test_cells_become_a_reference(query, tmp_path, monkeypatch):
     assert (made / "vectors.npy").stat().st_mtime_ns == stamp
     with CASClient.local(ad.read_h5ad(LUNG), "cell_type", **quick) as client:
         assert client.search_matrix(query[:5]) == first
-    with pytest.raises(InvalidOptionError, match="cell_type_column"):
-        CASClient.local(LUNG)
+    with CASClient.local(LUNG, **quick) as client:  # the column has the usual name
+        assert client.search_matrix(query[:5]) == first
+    with pytest.raises(MissingDataError, match="'cell_types' in `obs` for `cell_type_column`"):
+        CASClient.local(LUNG, "cell_types")
+    for wrong in ({"cell_type_column": "cell_type"}, {"n_components": 3}):
+        with pytest.raises(InvalidOptionError, match=rf"`{next(iter(wrong))}`: .*no \.h5ad file"):
+            CASClient.local(made, **wrong)
     with pytest.raises(InvalidTypeError, match="found `int`"):
         CASClient.local(3)
     with pytest.raises(FileNotFoundError):

@@ -20,7 +20,7 @@ from ferrocyte.cas import AsyncCASClient, CASClient
 from ferrocyte.cas.errors import CASWarning
 from ferrocyte.cas.local import LocalTransport, Reference
 from ferrocyte.cli import main
-from real import TYPES, Process, cells, make_reference, write_10x
+from real import TYPES, Process, cells, make_reference, reference_cells, write_10x
 from uploads import GENERAL, OPERATIONS
 
 PEER = os.environ.get("FERROCYTE_CAS_PEER_PYTHON", "")
@@ -98,6 +98,30 @@ def test_several_references_side_by_side(folder, tmp_path):
         ids = [int(n.cas_cell_index) for n in other.data[0].neighbors]
         assert len(client.query_cells_by_ids(ids, ["cell_type"]).data) == len(ids)
         assert min(ids) > max(n["cas_cell_index"] for c in default["data"] for n in c["neighbors"])
+
+
+def test_cells_in_a_file_are_served(tmp_path, monkeypatch):
+    """Made into a reference first; another file in its place is noticed."""
+    monkeypatch.setenv("FERROCYTE_CACHE", str(tmp_path / "cache"))
+    for n in (240, 180):
+        adata = reference_cells(n)
+        adata.obs["kind"] = adata.obs.pop("cell_type")
+        adata.write_h5ad(tmp_path / f"{n}.h5ad")
+    shown = tmp_path / "ref.h5ad"
+    (tmp_path / "240.h5ad").rename(shown)
+    options = ("--reference", shown, "--reference", f"again={shown}", "--cell-type-column", "kind")
+    with Process(*options) as process, CASClient("any.token", process.url, **QUICK) as client:
+        assert client.allowed_models_list == ["ref", "again"]
+        adata = cells(12, 3)
+        client.annotate_into(adata, show_progress=False)
+        right = [TYPES[k] for k in adata.obs["kind"]]
+        assert np.mean(adata.obs["cas_cell_type_ontology_term_id"] == right) > 0.9
+        (tmp_path / "180.h5ad").rename(shown)
+        end = time.monotonic() + 60
+        while not any("reloaded" in line for line in process.log) and time.monotonic() < end:
+            time.sleep(0.05)
+        with pytest.warns(CASWarning, match="knows nothing of 1 cells: 200"):
+            assert len(client.query_cells_by_ids([179, 200], ["cell_type"]).data) == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
@@ -208,6 +232,8 @@ def test_tokens_by_command(tmp_path, folder, capsys):
         (["--reference", "{tmp}/none"], 2, "build-reference"),
         (["--reference", "{tmp}"], 5, "manifest"),
         (["--reference", "{small}", "--reference", "{small}"], 2, "twice"),
+        (["--reference", "{lung}", "--cell-type-column", "kinds"], 3, "'kinds' in `obs`"),
+        (["--reference", "{small}/genes.json"], 5, "manifest"),
         (["--reference", "{small}", "--tokens", "{tmp}/none.db"], 2, "token create"),
         (["--reference", "{small}", "--tokens", "{small}/manifest.json"], 5, "database"),
         (["--reference", "{small}", "--port", "70000"], 2, "65535"),
@@ -215,7 +241,8 @@ def test_tokens_by_command(tmp_path, folder, capsys):
     ],
 )
 def test_what_is_wrong_is_said(folder, tmp_path, capsys, more, code, says):
-    words = [m.format(small=folder / "small", tmp=tmp_path) for m in more]
+    lung = Path(__file__).parents[1] / "data/lung_query.h5ad"
+    words = [m.format(small=folder / "small", tmp=tmp_path, lung=lung) for m in more]
     assert main(["cas", "serve", "--json-log", *words]) == code
     assert says in last_event(capsys)["message"]
 

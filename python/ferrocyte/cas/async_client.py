@@ -151,9 +151,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         from ferrocyte.cas.local import LocalTransport, open_references
         from ferrocyte.cas.local._open import LOCAL_LIMITS
 
-        if cell_type_column is not None:
-            options["n_jobs"] = n_jobs
-        references = open_references(reference, cell_type_column, **options)
+        references = open_references(reference, cell_type_column, n_jobs=n_jobs, **options)
         transport = LocalTransport(references, threads=threads(n_jobs))
         out = cls(transport=transport, n_jobs=n_jobs, **LOCAL_LIMITS)
         out._where = f"local: {', '.join(references)}"

@@ -127,7 +127,7 @@ class CASClient(DeprecatedMethods):
             it stays as it is: the reference is kept in the user's cache folder). Several are several
             models, of which the first is the default one.
         cell_type_column : str, optional
-            For cells: column of `obs` with their types.
+            For cells: column of `obs` with their types; default: ``"cell_type"``.
         n_jobs : int, optional
             Threads; None for `ferrocyte.settings.n_jobs`, -1 for all cores. Answers are the same for any
             number.

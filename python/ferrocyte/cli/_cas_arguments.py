@@ -83,7 +83,8 @@ def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
         "--local",
         type=Path,
         metavar="REFERENCE",
-        help="annotate on this machine, against what `build-reference` made, without token and service",
+        help="annotate on this machine, without token and service, against what `build-reference` made, or "
+        ".h5ad with types in the column cell_type",
     )
     p.add_argument("--json-log", action="store_true", help="one JSON object per event on standard error")
     return p

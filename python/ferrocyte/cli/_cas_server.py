@@ -37,6 +37,7 @@ def serve(args: argparse.Namespace, events: Events) -> int:
         _existing(args)
     server.serve(
         name_references(args.reference),
+        cell_type_column=args.cell_type_column,
         host=args.host,
         port=args.port,
         tokens=args.tokens,

@@ -26,8 +26,14 @@ def add(verbs: Any) -> None:
         "--reference",
         action="append",
         required=True,
-        metavar="[NAME=]FOLDER",
-        help="made by `build-reference`; give it again for another model; the first is the default one",
+        metavar="[NAME=]REFERENCE",
+        help="folder that `build-reference` made, or .h5ad file with cells whose types are known; give it "
+        "again for another model; the first is the default one",
+    )
+    serve.add_argument(
+        "--cell-type-column",
+        metavar="COLUMN",
+        help="for .h5ad: column of `obs` with types (default: cell_type)",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind to (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")

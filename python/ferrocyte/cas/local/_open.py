@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from anndata import AnnData
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError
+from ferrocyte.cas.constants import CellMetadataFeatures
 from ferrocyte.cas.local._build import build_reference
 from ferrocyte.cas.local._reference import VERSION, Reference
 
@@ -22,6 +23,8 @@ __all__ = ["LOCAL_LIMITS", "References", "open_references"]
 
 _One: TypeAlias = Reference | AnnData | str | os.PathLike[str]
 References: TypeAlias = _One | Sequence[_One] | Mapping[str, _One]
+# As the protocol, and CELLxGENE, name it.
+TYPE_COLUMN = CellMetadataFeatures.CELL_TYPE.value
 # For a client whose service is a thread of its own: nothing is gained by asking again, and no answer is late.
 LOCAL_LIMITS: dict[str, Any] = {
     "num_attempts_per_chunk": 1,
@@ -43,7 +46,7 @@ def open_references(
         the cache (``FERROCYTE_CACHE``, or ``ferrocyte`` below the user's cache folder), to be found there the
         next time while the file stays as it is; those in memory into a temporary folder.
     cell_type_column : str, optional
-        For cells: column of `obs` with their types.
+        For cells: column of `obs` with their types; default: ``"cell_type"``.
     **options
         For cells: of :func:`build_reference`.
 
@@ -54,7 +57,7 @@ def open_references(
 
     Raises
     ------
-    InvalidOptionError, InvalidTypeError, FileFormatError, FileNotFoundError
+    InvalidOptionError, InvalidTypeError, MissingDataError, FileFormatError, FileNotFoundError
     """
     if isinstance(what, Mapping):
         named = [(str(name), _open(one, cell_type_column, options)) for name, one in what.items()]
@@ -80,7 +83,7 @@ def _open(one: _One, column: str | None, options: dict[str, Any]) -> Reference:
     if isinstance(one, AnnData):
         folder = Path(tempfile.mkdtemp(prefix="ferrocyte-"))
         try:
-            out = build_reference(one, folder / "local", _needed(column), **options)
+            out = build_reference(one, folder / "local", column or TYPE_COLUMN, **options)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -93,23 +96,16 @@ def _open(one: _One, column: str | None, options: dict[str, Any]) -> Reference:
         )
     path = Path(one)
     if path.suffix != ".h5ad" or path.is_dir():
-        if column is not None:
+        given = [f"`{name}`" for name in ("cell_type_column",) if column is not None]
+        given += [f"`{name}`" for name in options if name != "n_jobs"]
+        if given:
             raise InvalidOptionError(
-                f"`cell_type_column` is for cells that become a reference; {str(path)!r} is no .h5ad file."
+                f"{', '.join(given)}: for cells that become a reference, and {str(path)!r} is no .h5ad file."
             )
         return Reference(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    return _cached(path, _needed(column), options)
-
-
-def _needed(column: str | None) -> str:
-    if column is None:
-        raise InvalidOptionError(
-            "Cells become a reference by their types: pass `cell_type_column=...`, the column of `obs` that "
-            "has them."
-        )
-    return column
+    return _cached(path, column or TYPE_COLUMN, options)
 
 
 def _cached(path: Path, column: str, options: dict[str, Any]) -> Reference:

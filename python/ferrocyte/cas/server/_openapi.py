@@ -20,10 +20,6 @@ _GENERAL, _CELLS = "/api/cellarium-general", "/api/cellarium-cell-operations"
 _MODELS: tuple[type[BaseModel], ...] = (
     questions.VersionQuestion,
     questions.IdsQuestion,
-    questions.CellsQuestion,
-    questions.SummaryQuestion,
-    questions.DeprecatedQuestion,
-    questions.OntologyQuestion,
     models.CellTypeSummaryStatisticsResults.NeighborhoodAnnotation,
     models.CellTypeOntologyAwareResults.OntologyAwareAnnotation,
     models.MatrixQueryResults.MatrixQueryResult,
@@ -98,15 +94,14 @@ def _operation(
     if form is not None:
         file = {
             "type": "string",
+            "format": "binary",
             "contentMediaType": "application/octet-stream",
             "description": "An h5ad file: X float32 on the schema of the model, obs/total_mrna_umis float32.",
         }
-        schema = {
-            "allOf": [
-                _ref(form),
-                {"type": "object", "properties": {"file": file}, "required": ["file"]},
-            ]
-        }
+        # In one piece: few programs find a file in a composition of schemas.
+        schema = form.model_json_schema()
+        schema["properties"] |= {"file": file}
+        schema["required"] = [*schema.get("required", ()), "file"]
         out["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     if not token:
         out["security"] = []
@@ -258,6 +253,6 @@ def _takes(operation: dict[str, Any]) -> str:
     names = [parameter["name"] for parameter in operation["parameters"]]
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         schema = content["schema"]
-        refs = [part["$ref"] for part in schema.get("allOf", [schema]) if "$ref" in part]
-        names.append(f"{kind}: {', '.join(ref.rsplit('/', 1)[-1] for ref in refs)}")
+        found = schema.get("properties") or [schema["$ref"].rsplit("/", 1)[-1]]
+        names.append(f"{kind}: {', '.join(found)}")
     return html.escape("; ".join(names))

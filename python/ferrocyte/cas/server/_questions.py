@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from ferrocyte.cas.constants import CellMetadataFeatures
+
 __all__ = [
     "CellsQuestion",
     "DeprecatedQuestion",
@@ -16,6 +18,10 @@ __all__ = [
 ]
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
+# What ends in a 400 with a reason, not in a 422, is said in the description alone.
+_VERSION = {"pattern": r"^[0-9]+(\.[0-9]+)*$", "examples": ["1.8.0"]}
+_IDS = {"minItems": 1}
+_FEATURES = {"items": {"type": "string", "enum": [feature.value for feature in CellMetadataFeatures]}}
 
 
 class _Question(BaseModel):
@@ -26,14 +32,14 @@ class _Question(BaseModel):
 class VersionQuestion(_Question):
     """POST validate-client-version."""
 
-    client_version: str = Field(max_length=64)
+    client_version: str = Field(max_length=64, json_schema_extra=_VERSION)
 
 
 class IdsQuestion(_Question):
     """POST query-cells-by-ids."""
 
-    cas_cell_ids: list[StrictInt] = Field(max_length=1_000_000)
-    metadata_feature_names: list[str] = Field(max_length=64)
+    cas_cell_ids: list[StrictInt] = Field(max_length=1_000_000, json_schema_extra=_IDS)
+    metadata_feature_names: list[str] = Field(max_length=64, json_schema_extra=_FEATURES)
 
 
 class CellsQuestion(_Question):

@@ -14,7 +14,7 @@ from typing import TextIO
 import uvicorn
 
 from ferrocyte._errors import InvalidOptionError
-from ferrocyte.cas.local import Reference, Routes
+from ferrocyte.cas.local import Reference, Routes, open_references
 from ferrocyte.cas.server._app import create_app
 from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._limits import Limits
@@ -22,7 +22,7 @@ from ferrocyte.cas.server._observe import JSONLines, is_loopback
 from ferrocyte.cas.server._references import References, stamp_of
 from ferrocyte.cas.server._service import Service
 
-__all__ = ["make_server", "make_service", "name_references", "open_references", "serve"]
+__all__ = ["make_server", "make_service", "name_references", "open_named", "serve"]
 
 _logger = logging.getLogger(__name__)
 # What is logged from which level on. Warnings of the parser of forms quote what was uploaded.
@@ -35,12 +35,12 @@ _LOGGED = {
 
 
 def name_references(given: Sequence[str]) -> list[tuple[str | None, Path]]:
-    """Folders with the model names they are given, from `FOLDER` or `NAME=FOLDER`.
+    """Folders or `.h5ad` files with the model names they are given, from `PATH` or `NAME=PATH`.
 
     Raises
     ------
     InvalidOptionError
-        For folders that do not exist, empty names, or nothing at all.
+        For what does not exist, empty names, or nothing at all.
     """
     out: list[tuple[str | None, Path]] = []
     for text in given:
@@ -58,18 +58,23 @@ def name_references(given: Sequence[str]) -> list[tuple[str | None, Path]]:
     return out
 
 
-def open_references(given: Sequence[tuple[str | None, Path]]) -> dict[str, Reference]:
-    """References by model name; who was given none goes by the name in its folder.
+def open_named(
+    given: Sequence[tuple[str | None, Path]], cell_type_column: str | None = None
+) -> dict[str, Reference]:
+    """References by model name; who was given none goes by the name in its folder, or of its file.
 
     Raises
     ------
     InvalidOptionError
         If two go by the same name.
     FileFormatError
+    MissingDataError
+        For cells without a column of their types.
     """
     out: dict[str, Reference] = {}
     for name, path in given:
-        reference = Reference(path)
+        column = cell_type_column if path.is_file() else None
+        (reference,) = open_references(path, column).values()
         known = reference.name if name is None else name
         if known in out:
             raise InvalidOptionError(
@@ -83,6 +88,7 @@ def open_references(given: Sequence[tuple[str | None, Path]]) -> dict[str, Refer
 def make_service(
     references: Sequence[tuple[str | None, Path]],
     *,
+    cell_type_column: str | None = None,
     host: str = "127.0.0.1",
     tokens: Path | None = None,
     limits: Limits | None = None,
@@ -97,7 +103,7 @@ def make_service(
         )
 
     paths = [path for _, path in references]
-    served = References(lambda: Routes(open_references(references)), lambda: stamp_of(paths))
+    served = References(lambda: Routes(open_named(references, cell_type_column)), lambda: stamp_of(paths))
     database = None if tokens is None else Database(tokens)
     return Service(served, database, limits=limits, feedback_url=feedback_url, watch_seconds=watch_seconds)
 
@@ -146,6 +152,7 @@ def make_server(
 def serve(
     references: Sequence[tuple[str | None, Path]],
     *,
+    cell_type_column: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     tokens: Path | None = None,
@@ -160,8 +167,11 @@ def serve(
     Parameters
     ----------
     references : sequence of (str or None, path)
-        Reference folders and their model names; None for the name in the folder. The first is the default
-        model.
+        Reference folders, or `.h5ad` files with cells whose types are known, and their model names; None
+        for the name in the folder, or of the file. The first is the default model. Files are made into
+        references in the user's cache folder before the service listens.
+    cell_type_column : str, optional
+        Column of `obs` with the types of cells in files; default: ``"cell_type"``.
     host : str, default "127.0.0.1"
         Address to bind to.
     port : int, default 8000
@@ -185,11 +195,14 @@ def serve(
         If others could reach the service and there are no tokens.
     FileFormatError
         For a reference or a database that can not be read.
+    MissingDataError
+        For cells without a column of their types.
     OSError
         If the address can not be bound.
     """
     service = make_service(
         references,
+        cell_type_column=cell_type_column,
         host=host,
         tokens=tokens,
         limits=limits,
