@@ -1,8 +1,12 @@
-"""How well cells of one study are named by a reference of another, ours beside scikit-learn.
+"""How well cells of one study are named by a reference of another, ours beside scikit-learn and CellTypist.
 
-Run as ``python benches/annotation_quality.py REFERENCE.h5ad QUERY.h5ad``; both need raw counts, Ensembl ids
-as `var_names`, and terms of the Cell Ontology in `obs["cell_type_ontology_term_id"]`. Printed for each
-method,
+    python benches/annotation_quality.py REFERENCE.h5ad QUERY.h5ad
+    python benches/annotation_quality.py CELLS.h5ad --query donor_id=D1,D2    # the rest is the reference
+    python benches/annotation_quality.py CELLS.h5ad --query half              # every second cell
+
+Files need raw counts, Ensembl ids as `var_names`, and terms of the Cell Ontology in
+`obs["cell_type_ontology_term_id"]`; cells of a reference without one are left out. CellTypist is asked where
+it is installed, with a model trained on the reference. Printed for each method,
 
 * accuracy and macro-F1: over query cells whose true term is a term of the reference; the mean of F1 is over
   true terms;
@@ -57,7 +61,10 @@ class Judge:
         )
 
 
-def ours(reference: Path, query: ad.AnnData, judge: Judge, options: dict, least: float) -> list[str]:
+def ours(
+    reference: Path, query: ad.AnnData, judge: Judge, options: dict, least: float
+) -> tuple[list[str], int]:
+    """Lines, and how many neighbors cells were named by."""
     out = []
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -86,7 +93,7 @@ def ours(reference: Path, query: ad.AnnData, judge: Judge, options: dict, least:
             )
             most = [labels[answer.matches[0].cell_type] for answer in summary.data]
             out.append(judge.line(f"ours, most of {name}", most, built + seconds))
-    return out
+    return out, made.n_neighbors
 
 
 def _terms_of_types(path: Path, types: list[str]) -> list[str]:
@@ -124,30 +131,75 @@ def theirs(reference: ad.AnnData, query: ad.AnnData, judge: Judge, neighbors: li
     return [*out, judge.line("scikit-learn logistic regression, the same genes", answers, seconds)]
 
 
+def celltypist(reference: ad.AnnData, query: ad.AnnData, judge: Judge) -> list[str]:
+    """A model trained on the reference, with its choice of genes; nothing where it is not installed."""
+    try:
+        import celltypist as library
+    except ImportError:
+        return []
+    genes = reference.var_names.intersection(query.var_names)
+    both = [reference[:, genes].copy(), query[:, genes].copy()]
+    for cells in both:
+        sc.pp.normalize_total(cells, target_sum=1e4)
+        sc.pp.log1p(cells)
+    start = time.perf_counter()
+    model = library.train(both[0], labels=TERM, n_jobs=1, feature_selection=True, top_genes=300)
+    found = library.annotate(both[1], model=model).predicted_labels["predicted_labels"]
+    name = f"CellTypist {library.__version__}, trained on the reference"
+    return [judge.line(name, found.to_numpy(), time.perf_counter() - start)]
+
+
+def parts(args: argparse.Namespace, folder: Path) -> tuple[Path, ad.AnnData]:
+    """File of the reference, and the query."""
+    if Path(args.query).suffix == ".h5ad":
+        reference, query = ad.read_h5ad(args.reference), ad.read_h5ad(args.query)
+    else:
+        cells = ad.read_h5ad(args.reference)
+        column, _, values = args.query.partition("=")
+        asked = np.arange(cells.n_obs) % 2 == 1
+        if column != "half":
+            asked = cells.obs[column].astype(str).isin(values.split(",")).to_numpy()
+        reference, query = cells[~asked].copy(), cells[asked].copy()
+    known = [ONTOLOGY.find(term) >= 0 for term in reference.obs[TERM].astype(str)]
+    reference[known].write_h5ad(folder / "reference.h5ad")
+    return folder / "reference.h5ad", query
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("reference", type=Path)
-    parser.add_argument("query", type=Path)
-    parser.add_argument("--neighbors", type=int, nargs="*", default=[10, 30, 100])
+    parser.add_argument("query", help="file, `half`, or COLUMN=VALUE,VALUE")
+    parser.add_argument(
+        "--neighbors", type=int, nargs="*", default=[], help="numbers to try beside the default of ours"
+    )
     parser.add_argument("--least", type=float, default=0.2, help="least score of a call (default: 0.2)")
     parser.add_argument("--ours-only", action="store_true")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    reference, query = ad.read_h5ad(args.reference), ad.read_h5ad(args.query)
-    judge = Judge(reference, query)
-    print(
-        f"{args.reference.stem} -> {args.query.stem}: {judge.shared.sum()} of {query.n_obs} cells of "
-        f"{len(set(judge.truth[judge.shared]))} types that the reference has"
-    )
-    print(
-        "| method | accuracy | macro-F1 | right or above | unseen | s |",
-        "| --- | --- | --- | --- | --- | --- |",
-        sep="\n",
-    )
-    for k in [None, *args.neighbors]:
-        print(*ours(args.reference, query, judge, {"n_neighbors": k}, args.least), sep="\n", flush=True)
-    if not args.ours_only:
-        print(*theirs(reference, query, judge, args.neighbors), sep="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path, query = parts(args, Path(folder))
+        reference = ad.read_h5ad(path)
+        judge = Judge(reference, query)
+        print(
+            f"{args.reference.stem} -> {Path(args.query).stem}: {reference.n_obs} and {query.n_obs} cells; "
+            f"{judge.shared.sum()} of these are of {len(set(judge.truth[judge.shared]))} types that the "
+            f"reference has, {(judge.known & ~judge.shared).sum()} of others"
+        )
+        print(
+            "| method | accuracy | macro-F1 | right or above | unseen | s |",
+            "| --- | --- | --- | --- | --- | --- |",
+            sep="\n",
+        )
+        tried = []
+        for k in [None, *args.neighbors]:
+            lines, number = ours(path, query, judge, {"n_neighbors": k}, args.least)
+            print(*lines, sep="\n", flush=True)
+            tried.append(number)
+        if not args.ours_only:
+            print(*theirs(reference, query, judge, tried), sep="\n", flush=True)
+            print(*celltypist(reference, query, judge), sep="\n")
 
 
 if __name__ == "__main__":
