@@ -47,7 +47,8 @@ def gam(adata):
 
 
 def draw(adata, model, **kwargs):
-    return heatmap(adata, model, list(PEAKS), "t", return_figure=True, **OFF, **kwargs)
+    figure, _ = heatmap(adata, model, list(PEAKS), "t", return_figure=True, **OFF, **kwargs)
+    return figure
 
 
 def models_of(rows, x=None):
@@ -100,7 +101,9 @@ def test_what_has_no_rows():
 
 
 def test_genes_in_the_order_of_their_peaks(adata, gam):
-    models, figures, order = draw(adata, gam, return_models=True, return_genes=True)
+    models, figures, order = heatmap(
+        adata, gam, list(PEAKS), "t", return_models=True, return_figure=True, **OFF
+    )
     assert order.columns.tolist() == ["A", "B"]
     for lineage in "AB":
         assert order[lineage].tolist() == ["early", "soon", "middle", "late"]
@@ -174,7 +177,9 @@ def test_strip_colors(adata, gam):
 
 
 def test_a_panel_for_each_gene(adata, gam):
-    models, figure, order = draw(adata, gam, mode="genes", return_models=True, return_genes=True, cbar=False)
+    models, figure, order = heatmap(
+        adata, gam, list(PEAKS), "t", mode="genes", return_models=True, return_figure=True, cbar=False, **OFF
+    )
     assert order is None
     assert [ax.get_ylabel() for ax in figure.axes] == list(PEAKS)
     first = figure.axes[0]
@@ -219,9 +224,9 @@ def test_names_that_do_not_fit_are_left_out(adata, gam):
     many = ad.AnnData(rng.random((N, 150)), obs=adata.obs)
     many.var_names = genes
     options = {"lineages": [None], "return_figure": True, "figsize": (5, 4), **OFF}
-    (few,) = heatmap(many, gam, genes, "t", **options)
+    (few,), _ = heatmap(many, gam, genes, "t", **options)
     assert len(few.axes[0].get_yticks()) < 50
-    (every,) = heatmap(many, gam, genes, "t", show_all_genes=True, **options)
+    (every,), _ = heatmap(many, gam, genes, "t", show_all_genes=True, **options)
     assert len(every.axes[0].get_yticks()) == 150
 
 
@@ -245,9 +250,10 @@ def test_what_can_not_be_drawn(adata, gam):
 def test_test_points_that_are_not_even(adata, gam):
     """With `n_test_points=None` trends are known where cells are; pixels are evenly spaced all the same."""
     uneven = adata[TIME**2 * 1000 % 7 < 3].copy()
-    models, (figure,) = draw(
-        uneven, gam, lineages="A", n_test_points=None, return_models=True, scale=False, n_convolve=None
-    )
+    models, (figure,), _ = heatmap(
+        uneven, gam, list(PEAKS), "t", lineages="A", n_test_points=None, scale=False, n_convolve=None,
+        return_models=True, return_figure=True, **OFF,
+    )  # fmt: skip
     image = figure.axes[0].images[0]
     row = [t.get_text() for t in figure.axes[0].get_yticklabels()].index("middle")
     fit = models["middle"]["A"]

@@ -194,7 +194,9 @@ class GAM(BaseModel):
 
     def _cell(self, at: int, x: ArrayLike | None) -> int | None:
         """Row in `adata` of a cell that was fitted: the first with its pseudotime. None for given arrays."""
-        rows = [] if x is not None else np.flatnonzero(self._x_all[:, 0] == self._x[at, 0])
+        if x is not None:
+            return None
+        rows = np.flatnonzero(self._x_all[:, 0] == self._x[at, 0])
         return int(rows[0]) if len(rows) else None
 
     def _explain(self, err: FitError, cells: Sequence[int | None]) -> FitError:
@@ -202,7 +204,7 @@ class GAM(BaseModel):
         text, known = str(err), []
         for position, cell in zip(err.cells, cells, strict=True):
             if cell is not None:
-                text = text.replace(f"cell {position} ", f"cell {str(self._adata.obs_names[cell])!r} ")
+                text = text.replace(f"cell {position} ", f"cell {str(self._data().obs_names[cell])!r} ")
                 known.append(cell)
         name = None if self._signal is None else self._signal.name
         where = "" if self._lineage is None else f" in lineage {self._lineage!r}"

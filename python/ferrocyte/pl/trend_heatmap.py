@@ -197,7 +197,7 @@ def heatmap(
     dendrogram : bool, default True
         Draw the tree of ``cluster_genes=True``.
     return_genes, return_models, return_figure : bool, default False
-        What to return.
+        What to return; with the figures comes the order of genes, too.
     backend : str, default "loky"
         Has no effect.
     show_progress_bar : bool, default True
@@ -216,8 +216,9 @@ def heatmap(
     -------
     None, or what is asked for
         `return_models`: ``{name of gene: {lineage: model}}``; `return_figure`: a list of figures, or one for
-        ``mode="genes"``; `return_genes`: a DataFrame with the order of genes, a column per lineage, or None
-        for ``mode="genes"``. Several come as a tuple in this order. :func:`heatmap_frame` gives the numbers.
+        ``mode="genes"``, and what `return_genes` gives: the order of genes, a DataFrame with a column per
+        lineage, or None for ``mode="genes"``. Several come as a tuple in this order.
+        :func:`heatmap_frame` gives the numbers.
 
     Raises
     ------
@@ -280,7 +281,7 @@ def heatmap(
                 )  # fmt: skip
     out: list[Any] = [fits.returned()] if return_models else []
     out += [figures] if return_figure else []
-    out += [order] if return_genes else []
+    out += [order] if return_genes or return_figure else []
     return None if not out else out[0] if len(out) == 1 else tuple(out)
 
 
