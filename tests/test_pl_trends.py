@@ -371,6 +371,10 @@ def test_colors_of_cells(adata, gam):
     together = draw(adata, gam, ["up", "down", "bump"], cell_color="kind", same_plot=True)
     legends = [[c for c in ax.get_children() if isinstance(c, Legend)] for ax in together.axes]
     assert [len(found) for found in legends] == [1, 2, 1], "of cells: once, beside the first row"
+    (of_cells,) = (c for c in legends[1] if c.get_title().get_text() == "kind")
+    together.draw_without_rendering()
+    place, ax = of_cells.get_window_extent(), together.axes[1]
+    assert ax.get_window_extent().x1 < place.x0 < place.x1 < together.bbox.x1
     # A gene colours reused trends, too, though these do not know their data.
     gene = draw(adata, models, ["up"], cell_color="bump")
     cells = gene.axes[0].collections[0]

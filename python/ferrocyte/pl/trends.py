@@ -412,6 +412,7 @@ def _draw_together(
                 place_legend(ax, legend_loc, named, fontsize="small")
                 if before is not None and ax.get_legend() is not before:
                     ax.add_artist(before)
+                    before.set_clip_on(False)  # else what lies outside has no place in the figure
         _same_colors(axes[: len(panels)])
     return figure
 
