@@ -89,7 +89,11 @@ def test_product(forms):
 def test_product_in_a_sum_counts_as_one_without_a_constant(abc):
     a, b, c = abc
     product = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    assert_allclose(dense(a * b + 3 * c), (product + 3 * C) / 4, atol=1e-15)
+    e = a * b + 3 * c
+    n = "Fixed[n=3]"
+    assert repr(e) == f"((1.0 * {n} * 1.0 * {n}) + 3.0 * {n})"
+    assert_allclose(dense(e), (product + 3 * C) / 4, atol=1e-15)
+    assert repr(e) == f"(0.25 * (1.0 * {n} * 1.0 * {n}) + 0.75 * {n})"
     assert_allclose(dense(0.5 * (a * b) + 0.5 * c), (product + C) / 2, atol=1e-15)
 
 

@@ -373,6 +373,7 @@ class KernelProduct(_Composite):
 class KernelSum(_Composite):
     """A weighted sum of kernels."""
 
+    _terms: tuple[KernelProduct, ...]
     _normalized: tuple[KernelExpression, ...] | None = None
 
     def _weights(self) -> list[float]:
@@ -384,7 +385,7 @@ class KernelSum(_Composite):
     def _flatten(self, scale: float, into: dict[int, list[Any]]) -> None:
         """Collect the weight of every matrix below this sum."""
         for weight, term in zip(self._weights(), self._terms, strict=True):
-            inner = term
+            inner: KernelExpression = term
             while isinstance(inner, KernelProduct) and inner._weight() is not None:
                 inner = inner._terms[1]
             if isinstance(inner, KernelSum):
@@ -404,9 +405,7 @@ class KernelSum(_Composite):
         if self._normalized is not None:
             return
         self._normalized = tuple(
-            KernelProduct((Constant(weight), term._terms[1]))
-            if isinstance(term, KernelProduct) and _has_constant(term)
-            else term
+            KernelProduct((Constant(weight), term._terms[1] if _has_constant(term) else term))
             for weight, term in zip(self._weights(), self._terms, strict=True)
         )
         for term in self._normalized:
