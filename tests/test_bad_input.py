@@ -58,6 +58,11 @@ def cytotrace(a, **kwargs):
     return fc.kernels.CytoTRACEKernel(a).compute_cytotrace(**{"layer": "Ms", "n_genes": 2, **kwargs})
 
 
+def walks(a, **kwargs):
+    kernel = connectivity(a)
+    kernel.plot_random_walks(**{"max_iter": 3, "show": False, "show_progress_bar": False, **kwargs})
+
+
 def set_graph(a, entry, value):
     graph = RING.copy()
     graph[entry] = value
@@ -157,6 +162,32 @@ CASES = [
     (None, lambda a: velocity(a, backward_mode="t"), ValueError, r"Invalid option.*'transpose', 'negate'"),
     (None, lambda a: cytotrace(a, aggregation="max"), ValueError, r"Invalid option.*'median'"),
     (None, lambda a: velocity(a, n_jobs="all"), ValueError, "n_jobs"),
+    (None, lambda a: pseudotime(a, b=-1), ValueError, "Expected `b` to be at least 0"),
+    (None, lambda a: pseudotime(a, b=1e300), ValueError, r"without any neighbor.*Decrease `b`"),
+    (None, lambda a: walks(a, n_sims="many"), TypeError, "n_sims"),
+    (None, lambda a: walks(a, n_sims=0), ValueError, "number of simulations"),
+    (None, lambda a: walks(a, successive_hits=None), TypeError, "successive_hits"),
+    (None, lambda a: walks(a, start_ixs={"time": ["a", "b"]}), TypeError, "interval of numbers"),
+    (None, lambda a: walks(a, start_ixs=[1.0, 2.0]), TypeError, "names, positions or bools"),
+    (None, lambda a: fc.kernels.PrecomputedKernel(RING, adata=a, obsp="T"), TypeError, "'obsp'.*'obsp_key'"),
+    (None, lambda a: fc.estimators.GPCCA(a, obsp_kye="T"), TypeError, "Did you mean 'obsp_key'"),
+    # Keys and classes of what is stored
+    (None, lambda a: connectivity(a).write_to_adata(3), TypeError, "`key`.*found 3"),
+    (None, lambda a: connectivity(a).write_to_adata(""), TypeError, "`key`"),
+    # One column has no correlation
+    (
+        lambda a: a.obsm.update(line=np.arange(6.0)[:, None]),
+        lambda a: connectivity(a).cbc("a", "b", "cluster", "line"),
+        ValueError,
+        "at least two columns, found 1",
+    ),
+    # Names of what is there: numbers are not quoted
+    (
+        lambda a: set_obs(a, "n", pd.Categorical([0, 0, 1, 1, 2, 2])),
+        lambda a: connectivity(a).cbc("0", 1, "n", "umap"),
+        ValueError,
+        r"`source` '0'.*Did you mean 0\? Available: 0, 1, 2\.",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from ferrocyte._errors import InvalidDataError, InvalidIndexError, InvalidTypeError, NotComputedError
-from ferrocyte.kernels import BidirectionalKernel, UnidirectionalKernel
+from ferrocyte.kernels import BidirectionalKernel, ConnectivityKernel, Kernel, UnidirectionalKernel
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -309,6 +309,15 @@ def test_from_adata(adata, tmp_path, through_file):
     del adata.uns["lazy_params"]
     with pytest.raises(KeyError, match="lazy_params"):
         Lazy.from_adata(adata, "lazy")
+
+
+def test_from_adata_of_another_class_says_what_to_call(adata):
+    ByKeyword(adata, power=2).compute_transition_matrix().write_to_adata()
+    for cls in (ConnectivityKernel, Kernel):
+        with pytest.raises(
+            InvalidTypeError, match=rf"make a `{cls.__name__}`.*`PrecomputedKernel.from_adata`"
+        ):
+            cls.from_adata(adata, "T_fwd")
 
 
 def test_members_that_need_a_matrix_say_so(adata):

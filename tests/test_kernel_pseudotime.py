@@ -205,6 +205,8 @@ def test_errors_of_callables(n_jobs):
     for scheme, says in (
         (lambda t, times, weights: weights[:-1], "Expected row of shape.*Cells: 'c0'"),
         (lambda t, times, weights: weights * np.nan, "finite"),
+        (lambda t, times, weights: weights * 1j, "numbers .* type `complex128`.*Cells: 'c0'"),
+        (lambda t, times, weights: ["much"] * len(weights), "numbers .*'c0'"),
         (lambda t, times, weights: -weights, "finite weights >= 0.*'c0'"),
         (lambda t, times, weights: 0 * weights, "4 cells without any neighbor: 'c0'"),
     ):

@@ -255,6 +255,24 @@ def test_numbers_of_walks():
         walk.simulate_one("many")
 
 
+def test_more_hits_than_steps_never_stop_a_walk():
+    adata = fc.datasets.dentate_gyrus()
+    T = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix().transition_matrix
+    walk = RandomWalk(adata, T, start_ixs=iter(adata.obs_names[:3]), stop_ixs={0, 1, 2})
+    assert_array_equal(walk.start_ixs, walk.stop_ixs)
+    assert len(walk.simulate_one(20, seed=0, successive_hits=2**80)) == 21
+
+
+def test_rows_in_single_precision_are_stochastic_enough():
+    adata = fc.datasets.dentate_gyrus()
+    T = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix().transition_matrix
+    single = T.toarray().astype(np.float32)
+    assert np.abs(single.astype(np.float64).sum(axis=1) - 1).max() > 1e-8
+    assert len(RandomWalk(adata, single).simulate_one(20, seed=0)) == 21
+    with pytest.raises(ValueError, match="not row-stochastic"):
+        RandomWalk(adata, T * (1 + 1e-4))
+
+
 def test_a_seed_is_a_promise():
     adata = fc.datasets.dentate_gyrus()
     T = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix().transition_matrix

@@ -57,8 +57,14 @@ def write_container(fname: str | os.PathLike[str], container: Container) -> None
     ------
     InvalidTypeError
         If a value has no place in a file; names where it is.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If there is no such folder, or no file can be made in it.
     """
     path = Path(fname)
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write in. Make it first.")
     arrays: dict[int, tuple[str, Any]] = {}
     document = _encode(container.content, arrays, container.kind)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -89,6 +95,8 @@ def read_container(fname: str | os.PathLike[str], kind: str) -> Container:
         If it is not ours, of another kind or version, or damaged.
     """
     path = Path(fname)
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Name a file in it.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if not h5py.is_hdf5(path):
@@ -96,7 +104,15 @@ def read_container(fname: str | os.PathLike[str], kind: str) -> Container:
             f"Expected {str(path)!r} to be written by ferrocyte, found a file that is not HDF5. "
             "Pickles of other packages are not read; store their results in `.h5ad` and start from there."
         )
-    with h5py.File(path, "r") as file:
+    try:
+        opened = h5py.File(path, "r")
+    except PermissionError:
+        raise
+    except OSError as err:
+        raise FileFormatError(
+            f"Unable to open {str(path)!r}, it is damaged or incomplete: {err}. Write it anew."
+        ) from err
+    with opened as file:
         attributes = {k: _text(v) for k, v in file.attrs.items()}
         if attributes.get("format") != FORMAT:
             what = attributes.get("encoding-type", "other")

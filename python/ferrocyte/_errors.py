@@ -157,11 +157,12 @@ def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
     str
         ``" Did you mean 'a'?"`` when something is close, and what there is; starts with a space.
     """
-    names = [str(k) for k in known]
+    # What is no text has no quotes: that may be all the difference.
+    names = {str(k): repr(str(k)) if isinstance(k, str) else str(k) for k in known}
     if not names:
         return " There is nothing there."
     close = nearest(name, names)
-    listed = ", ".join(repr(n) for n in names[:limit])
+    listed = ", ".join(list(names.values())[:limit])
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    hint = f" Did you mean {close!r}?" if close is not None else ""
+    hint = f" Did you mean {names[close]}?" if close is not None else ""
     return f"{hint} Available: {listed}{more}."

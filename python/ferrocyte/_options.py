@@ -5,13 +5,12 @@ from __future__ import annotations
 import enum
 import math
 import operator
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ferrocyte._errors import FerrocyteWarning, InvalidOptionError, InvalidTypeError, nearest
+from ferrocyte._errors import InvalidOptionError, InvalidTypeError, nearest, warn_user
 
 __all__ = ["check_count", "check_number", "check_option", "check_seed", "draw_seed", "no_effect", "plain"]
 
@@ -121,11 +120,7 @@ def no_effect(
     if value == default or (name, repr(value)) in _told:
         return
     _told.add((name, repr(value)))
-    warnings.warn(
-        f"`{name}={value!r}` has no effect: {why}. Leave it out.",
-        FerrocyteWarning,
-        stacklevel=3,
-    )
+    warn_user(f"`{name}={value!r}` has no effect: {why}. Leave it out.")
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError
+from ferrocyte._errors import InvalidDataError, warn_user
 
 __all__ = ["SHOWN", "canonical_csr", "check_csr", "is_sparse", "name_cells", "to_memory", "warn_about_graph"]
 
@@ -144,11 +143,9 @@ def warn_about_graph(
     if symmetry:
         difference = abs(matrix - matrix.T)
         if difference.nnz and difference.max() > 1e-6 * matrix.data.max():
-            warnings.warn(
+            warn_user(
                 "The graph is not symmetric: weights differ between directions by up to "
-                f"{difference.max():.3g}. Pass `check_symmetric=False` if this is meant.",
-                FerrocyteWarning,
-                stacklevel=4,
+                f"{difference.max():.3g}. Pass `check_symmetric=False` if this is meant."
             )
     if connectivity:
         n_parts, labels = connected_components(matrix, directed=False)
@@ -160,10 +157,8 @@ def warn_about_graph(
                 example = name_cells(names, [int(np.argmax(labels == part))])
                 parts.append(f"{sizes[part]} cells with {example}")
             more = f" and {n_parts - SHOWN} more" if n_parts > SHOWN else ""
-            warnings.warn(
+            warn_user(
                 f"The graph is not connected, it has {n_parts} parts: {'; '.join(parts)}{more}. No cell "
                 f"will ever "
-                "reach another part. Compute a graph with more neighbors or treat the parts separately.",
-                FerrocyteWarning,
-                stacklevel=4,
+                "reach another part. Compute a graph with more neighbors or treat the parts separately."
             )

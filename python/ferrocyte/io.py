@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from ferrocyte._container import Container, read_container, write_container
-from ferrocyte._errors import FerrocyteWarning, FileFormatError, InvalidDataError, InvalidTypeError, suggest
+from ferrocyte._errors import FileFormatError, InvalidDataError, InvalidTypeError, suggest, warn_user
 from ferrocyte._options import plain
 from ferrocyte._results import Results, step_of
 from ferrocyte.kernels._algebra import Constant, KernelExpression, KernelProduct, KernelSum
@@ -257,9 +256,7 @@ def _attach(file: Container, kernel: dict[str, Any], leaves: list[Any], adata: A
     """Give the leaves their annotated data: that of the file, or the given one."""
     if file.adatas:
         if adata is not None:
-            warnings.warn(
-                "`adata` is ignored: the file has annotated data of its own.", FerrocyteWarning, stacklevel=4
-            )
+            warn_user("`adata` is ignored: the file has annotated data of its own.")
         for leaf, entry in zip(leaves, kernel["leaves"], strict=True):
             if entry["adata"] is not None:
                 leaf.adata = file.adatas[entry["adata"]]

@@ -248,9 +248,17 @@ class Kernel(KernelExpression):
         ------
         MissingDataError
             If the matrix or its parameters are not there.
+        InvalidTypeError
+            If the kernel that was stored is of another class.
         """
         matrix, stored = stored_under(adata, key)
-        kernel = cls(adata, **plain(dict(stored[_keys.INIT])))
+        try:
+            kernel = cls(adata, **plain(dict(stored[_keys.INIT])))
+        except TypeError as err:  # of ours, for another class's keywords, or Python's, for an abstract class
+            raise InvalidTypeError(
+                f"Unable to make a `{cls.__name__}` from `adata.obsp[{key!r}]`: {err} Call `from_adata` of "
+                "the class whose kernel was stored, or `PrecomputedKernel.from_adata`, which takes any."
+            ) from err
         kernel._restore(matrix.copy() if copy else matrix, plain(dict(stored[_keys.PARAMS])))
         return kernel
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import FerrocyteError, InvalidDataError, NotComputedError
+from ferrocyte._errors import FerrocyteError, InvalidDataError, InvalidTypeError, NotComputedError
 from ferrocyte._settings import threads
 from ferrocyte._sparse import canonical_csr
 from ferrocyte.kernels._graph import name_core_cells
@@ -106,6 +106,11 @@ class TransitionMembers(ABC):
         from_mask = _adata.clusters_mask(adata, cluster_key, source, "source")
         to_mask = _adata.clusters_mask(adata, cluster_key, target, "target")
         coordinates = _adata.embedding(adata, rep)
+        if coordinates.shape[1] < 2:
+            raise InvalidDataError(
+                f"Expected `rep` {rep!r} to have at least two columns, found {coordinates.shape[1]}. "
+                "One number has no correlation."
+            )
         try:
             _, scores = _core.boundary_correctness(
                 matrix, graph, from_mask, to_mask, coordinates, threads=threads()
@@ -369,9 +374,13 @@ class TransitionMembers(ABC):
             If there is no annotated data.
         NotComputedError
             If there is no transition matrix.
+        InvalidTypeError
+            If `key` is not a string, or empty.
         """
         adata, matrix = self._require_adata(), self._require_matrix()
         key = _keys.transition_matrix(self.backward) if key is None else key
+        if not isinstance(key, str) or not key:
+            raise InvalidTypeError(f"Expected `key` to be a string that names an entry, found {key!r}.")
         stored = dict(adata.uns.get(_keys.params(key), {}))
         stored[_keys.PARAMS] = deepcopy(self.params)
         stored[_keys.INIT] = deepcopy(self._init_for(key))

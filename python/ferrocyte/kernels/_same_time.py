@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _keys
-from ferrocyte._errors import FerrocyteWarning, MissingDataError, suggest
+from ferrocyte._errors import MissingDataError, suggest, warn_user
 from ferrocyte.kernels._matrix import as_csr
 from ferrocyte.kernels.connectivity import ConnectivityKernel
 
@@ -48,11 +48,7 @@ def similar_cells(
         For ``scanpy.pp.neighbors``.
     """
     if len(cells) < 3:
-        warnings.warn(
-            f"{len(cells)} cells at time {time} are too few for a graph: they stay where they are.",
-            FerrocyteWarning,
-            stacklevel=4,
-        )
+        warn_user(f"{len(cells)} cells at time {time} are too few for a graph: they stay where they are.")
         return sp.csr_matrix(sp.identity(len(cells), format="csr"))
     import scanpy as sc
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError, InvalidOptionError
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, warn_user
 from ferrocyte._options import check_option
 from ferrocyte._settings import threads
 from ferrocyte.kernels.pseudotime import PseudotimeKernel
@@ -113,7 +112,7 @@ class CytoTRACEKernel(PseudotimeKernel):
         adata = self._require_adata()
         where = _adata.locate(adata, layer)
         if use_raw and adata.raw is None:
-            warnings.warn("`adata.raw` is not set, using `adata.X`.", FerrocyteWarning, stacklevel=2)
+            warn_user("`adata.raw` is not set, using `adata.X`.")
             use_raw = False
 
         counted = _adata.features(adata, None, use_raw=use_raw)
@@ -132,11 +131,7 @@ class CytoTRACEKernel(PseudotimeKernel):
         position = np.asarray(adata.var_names.get_indexer(names[order]))
         chosen = order[position >= 0][:n_genes]
         if len(chosen) < n_genes:
-            warnings.warn(
-                f"Found {len(chosen)} genes instead of {n_genes}, using them all.",
-                FerrocyteWarning,
-                stacklevel=2,
-            )
+            warn_user(f"Found {len(chosen)} genes instead of {n_genes}, using them all.")
         constant = chosen[np.isnan(correlations[chosen])]
         if len(constant):
             raise InvalidDataError(

@@ -43,7 +43,7 @@ class PrecomputedKernel(UnidirectionalKernel):
     Raises
     ------
     InvalidTypeError
-        For any other object.
+        For any other object, and for an unknown keyword.
     NotComputedError
         For a kernel without a matrix.
     MissingDataError
@@ -72,6 +72,12 @@ class PrecomputedKernel(UnidirectionalKernel):
         if not (backward is None or backward == "infer" or isinstance(backward, bool | np.bool_)):
             raise InvalidTypeError(
                 f"Expected `backward` to be a bool or None, found `{type(backward).__name__}`."
+            )
+        if kwargs:
+            options = ("adata", "obsp_key", "backward", "copy")
+            raise InvalidTypeError(
+                f"PrecomputedKernel got an unexpected keyword {next(iter(kwargs))!r}."
+                f"{suggest(next(iter(kwargs)), options)}"
             )
         init: dict[str, Any] = {}
         if isinstance(object, Constant):
@@ -103,7 +109,7 @@ class PrecomputedKernel(UnidirectionalKernel):
         self._direction: bool | None = None if chosen is None else bool(chosen)
         if "obsp_key" in init:
             init["backward"] = self._direction
-        super().__init__(adata, **kwargs)
+        super().__init__(adata)
         self._init = init
         self._store(matrix.copy() if copy else matrix, params)
 
@@ -184,7 +190,9 @@ def _from_kernel(kernel: KernelExpression) -> tuple[Matrix, AnnData | None, dict
     try:
         matrix = kernel._require_matrix()
     except NotComputedError as err:
-        raise NotComputedError(f"Compute transition matrix first: {err}") from err
+        text = str(err)
+        prefix = "" if text.startswith("Compute transition matrix") else "Compute transition matrix first: "
+        raise NotComputedError(prefix + text) from err
     return matrix, kernel.adata, {**deepcopy(kernel.params), "origin": repr(kernel)}, kernel.backward
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from ferrocyte import _adata, _core
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError, InvalidTypeError
+from ferrocyte._errors import InvalidDataError, InvalidTypeError, warn_user
 from ferrocyte._options import check_option, no_effect, plain
 from ferrocyte._sparse import name_cells
 from ferrocyte.kernels._base import BidirectionalKernel, equal_params
@@ -26,6 +25,12 @@ from ferrocyte.kernels.utils._threshold import (
 )
 
 __all__ = ["PseudotimeKernel"]
+
+# For cells that a scheme leaves without neighbors.
+_REMEDIES = {
+    "hard": "Increase `frac_to_keep` or use `threshold_scheme='soft'`.",
+    "soft": "Decrease `b` or increase `nu`.",
+}
 
 
 class PseudotimeKernel(GraphMembers, BidirectionalKernel):
@@ -148,27 +153,19 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
             names = self.adata.obs_names if self.adata is not None else None
             raise InvalidDataError(
                 f"The scheme leaves {len(empty)} cells without any neighbor: {name_cells(names, empty)}. "
-                + (
-                    "Keep at least one in your scheme."
-                    if callable(threshold_scheme)
-                    else "Increase `frac_to_keep` or use `threshold_scheme='soft'`."
-                )
+                + _REMEDIES.get(params["scheme"], "Keep at least one in your scheme.")
             )
         parts = _count_parts(biased)
         if parts > 1 and parts > _count_parts(self._connectivities):
-            warnings.warn(
+            warn_user(
                 f"The graph falls into {parts} parts when edges into the past are removed. Increase "
-                "`frac_to_keep` or use `threshold_scheme='soft'`.",
-                FerrocyteWarning,
-                stacklevel=2,
+                "`frac_to_keep` or use `threshold_scheme='soft'`."
             )
         if check_irreducibility:
             classes = _count_parts(biased, strong=True)
             if classes > 1:
-                warnings.warn(
-                    f"The transition matrix is not irreducible: it has {classes} communicating classes.",
-                    FerrocyteWarning,
-                    stacklevel=2,
+                warn_user(
+                    f"The transition matrix is not irreducible: it has {classes} communicating classes."
                 )
         matrix = sp.csr_matrix(
             (_core.row_normalize(biased), biased.indices, biased.indptr), shape=self.shape, copy=False

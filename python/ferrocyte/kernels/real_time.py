@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any, Literal, Self
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 
 from ferrocyte import _core
 from ferrocyte._errors import (
-    FerrocyteWarning,
     InvalidDataError,
     InvalidOptionError,
     InvalidTypeError,
     MissingDataError,
     suggest,
+    warn_user,
 )
 from ferrocyte._options import check_number, check_option
 from ferrocyte._settings import threads
@@ -476,10 +475,9 @@ class RealTimeKernel(ExperimentalTimeKernel):
         FileNotFoundError
             If there are no such files.
         """
-        warnings.warn(
+        warn_user(
             "`from_wot` is deprecated. Read the maps with `anndata.read_h5ad` and pass them as `couplings`.",
             DeprecationWarning,
-            stacklevel=2,
         )
         kernel = cls(adata, time_key, **kwargs)
         kernel._request["couplings"] = kernel._checked(sources.of_wot(path, list(kernel.time.cat.categories)))
@@ -514,11 +512,9 @@ def _limits(couplings: list[Coupling], threshold: Any, n_threads: int) -> list[f
 def _warn_about_zeros(matrix: sp.csr_matrix, pair: Key, names: Any) -> None:
     empty = np.flatnonzero(np.diff(matrix.indptr) == 0)
     if len(empty):
-        warnings.warn(
+        warn_user(
             f"{len(empty)} rows of the coupling {pair} are all zero: their cells go to all cells at time "
-            f"{pair[1]} alike. Cells: {name_cells(names, empty)}.",
-            FerrocyteWarning,
-            stacklevel=3,
+            f"{pair[1]} alike. Cells: {name_cells(names, empty)}."
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
@@ -14,7 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError
+from ferrocyte._errors import InvalidDataError, warn_user
 from ferrocyte._options import (
     check_count,
     check_number,
@@ -121,11 +120,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         self._genes: NDArray[np.bool_] | None = None
         if attr == "obsm":
             if gene_subset is not None:
-                warnings.warn(
-                    "`gene_subset` has no effect with `attr='obsm'`: all columns are used.",
-                    FerrocyteWarning,
-                    stacklevel=4,
-                )
+                warn_user("`gene_subset` has no effect with `attr='obsm'`: all columns are used.")
             x, v = (_adata.shape_of(adata, key, attr=attr) for key in (xkey, vkey))
             if x != v:
                 raise InvalidDataError(
@@ -277,18 +272,12 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
 
     def _effective_model(self, model: str, scheme: Any) -> str:
         if self.backward and model != "deterministic":
-            warnings.warn(
-                f"`model={model!r}` is defined for forward kernels only, using 'deterministic'.",
-                FerrocyteWarning,
-                stacklevel=3,
-            )
+            warn_user(f"`model={model!r}` is defined for forward kernels only, using 'deterministic'.")
             return "deterministic"
         if model == "stochastic" and not callable(getattr(scheme, "hessian", None)):
-            warnings.warn(
+            warn_user(
                 f"Similarity {scheme} has no `hessian`, which `model='stochastic'` needs; using "
-                f"'monte_carlo'.",
-                FerrocyteWarning,
-                stacklevel=3,
+                f"'monte_carlo'."
             )
             return "monte_carlo"
         return model
@@ -327,11 +316,7 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
                     "the gene or the cell, or impute."
                 )
         if missing.any():
-            warnings.warn(
-                f"Left out {missing.sum()} of {inputs.genes.sum()} genes with NaN velocity.",
-                FerrocyteWarning,
-                stacklevel=4,
-            )
+            warn_user(f"Left out {missing.sum()} of {inputs.genes.sum()} genes with NaN velocity.")
         return _Inputs(x, v, genes)
 
     def _run(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ferrocyte._errors import FerrocyteWarning, InvalidTypeError
+from ferrocyte._errors import InvalidTypeError, warn_user
 
 __all__ = ["CELL_KEYWORDS", "FRAME_KEYWORDS", "cell_style", "sort_keywords"]
 
@@ -70,7 +69,7 @@ def sort_keywords(given: Mapping[str, Any], known: Iterable[str], figure: str) -
             same = value is default or (isinstance(value, bool | str | int | float) and value == default)
             if not same and name not in _warned:
                 _warned.add(name)
-                warnings.warn(f"`{name}` has no effect on {figure}.", FerrocyteWarning, stacklevel=4)
+                warn_user(f"`{name}` has no effect on {figure}.")
         else:
             close = difflib.get_close_matches(name, known, n=3)
             hint = f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -14,7 +14,7 @@ pub use python::InvalidDataError;
 
 /// The Python exception for `error`; rows it names are kept in its attribute `cells`.
 pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
-    let message = error.to_string();
+    let message = sentence(&error.to_string());
     let cells = match &error {
         Error::NotFinite { row, .. } | Error::Negative { row } | Error::NotStochastic { row, .. } => {
             vec![*row]
@@ -38,4 +38,10 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
             }
         }
     }
+}
+
+/// The message with a capital letter first: in Rust errors are phrases, in Python sentences.
+fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import FerrocyteWarning, InvalidDataError, NotComputedError
+from ferrocyte._errors import InvalidDataError, NotComputedError, warn_user
 from ferrocyte._settings import threads
 from ferrocyte._sparse import canonical_csr
 from ferrocyte.kernels._matrix import as_csr
@@ -119,12 +118,10 @@ class TmatProjection:
         matrix = as_csr(self._kernel._require_matrix())
         with_graph = [k for k in self._kernel.kernels if getattr(k, "connectivities", None) is not None]
         if len(with_graph) < len(self._kernel.kernels):
-            warnings.warn(
+            warn_user(
                 "Not all kernels are over a nearest-neighbor graph; transitions off the graph do not show "
                 "in the "
-                "projection.",
-                FerrocyteWarning,
-                stacklevel=4,
+                "projection."
             )
         if connectivities is None:
             if not with_graph:

@@ -24,15 +24,15 @@ from ferrocyte._errors import (
 from ferrocyte._options import check_count, check_seed, draw_seed, no_effect
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
-from ferrocyte.kernels._matrix import as_csr
+from ferrocyte.kernels._matrix import as_csr, to_transition_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["RandomWalk"]
 
-# Row sums may be off by this much.
-TOLERANCE = 1e-8
+# Row sums may be off by this much; those of matrices in single precision are.
+TOLERANCE = 1e-5
 
 
 class RandomWalk:
@@ -93,7 +93,8 @@ class RandomWalk:
                 "least 0."
             )
         self._adata = adata
-        self._matrix = matrix
+        # What rounding to single precision has left is scaled away; a normalised matrix is used as it is.
+        self._matrix = as_csr(to_transition_matrix(matrix, shape, adata.obs_names))
         self._starts = self._cells(start_ixs, "start_ixs")
         self._stops = self._cells(stop_ixs, "stop_ixs")
 
@@ -171,9 +172,7 @@ class RandomWalk:
             If a number is out of its range.
         """
         no_effect("backend", backend, "loky")
-        if n_sims <= 0:
-            raise InvalidOptionError(f"Expected number of simulations to be positive, found {n_sims}.")
-        n_sims = check_count(n_sims, "n_sims")
+        n_sims = _count(n_sims, "n_sims", "simulations", least=1)
         return self._simulate(n_sims, max_iter, seed, successive_hits, threads(n_jobs), show_progress_bar)
 
     def plot(
@@ -248,10 +247,8 @@ class RandomWalk:
         show_progress_bar: bool,
     ) -> list[NDArray[np.int64]]:
         steps = self._steps(max_iter)
-        if successive_hits < 0:
-            raise InvalidOptionError(
-                f"Expected number of successive hits to be at least 0, found {successive_hits}."
-            )
+        # More hits than steps can not happen; the core counts in 64 bits.
+        hits = min(_count(successive_hits, "successive_hits", "successive hits", least=0), steps + 1)
         stops = None
         if self._stops is not None:
             stops = np.zeros(self._adata.n_obs, dtype=bool)
@@ -264,7 +261,7 @@ class RandomWalk:
                 stops,
                 n_sims=n_sims,
                 max_steps=steps,
-                successive_hits=check_count(successive_hits, "successive_hits", least=0),
+                successive_hits=hits,
                 seed=draw_seed() if checked is None else checked,
                 threads=n_threads,
                 progress=progress,
@@ -308,6 +305,10 @@ class RandomWalk:
                     f"Expected `{name}[{key!r}]` to be an interval [low, high], found {wanted!r}."
                 )
             low, high = wanted
+            if not all(isinstance(end, int | float | np.integer | np.floating) for end in (low, high)):
+                raise InvalidTypeError(
+                    f"Expected `{name}[{key!r}]` to be an interval of numbers, found {wanted!r}."
+                )
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
             return (numbers >= low) & (numbers <= high)
         raise InvalidTypeError(
@@ -317,7 +318,9 @@ class RandomWalk:
 
     def _by_list(self, ixs: Any, name: str) -> NDArray[np.int64]:
         n, names = self._adata.n_obs, self._adata.obs_names
-        wanted = np.asarray([ixs] if isinstance(ixs, str) or np.ndim(ixs) == 0 else ixs)
+        if isinstance(ixs, str) or not np.iterable(ixs):
+            ixs = [ixs]
+        wanted = np.asarray(ixs if hasattr(ixs, "__array__") else list(ixs))
         if wanted.ndim != 1:
             raise InvalidTypeError(
                 f"Expected `{name}` to be a flat list of cells, found {wanted.ndim} dimensions."
@@ -335,6 +338,10 @@ class RandomWalk:
                 if i >= n or i < -n:
                     raise InvalidIndexError(f"Expected positions in `{name}` below {n} cells, found {i}.")
             return np.unique(wanted % n)
+        if wanted.dtype.kind not in "OUST":
+            raise InvalidTypeError(
+                f"Expected `{name}` to hold names, positions or bools of cells, found type `{wanted.dtype}`."
+            )
         at = names.get_indexer([str(w) for w in wanted]) if names.is_unique else None
         if at is None:
             raise InvalidDataError(
@@ -347,3 +354,12 @@ class RandomWalk:
                 f"Unable to find cell {missing!r} of `{name}` in `adata.obs_names`.{suggest(missing, names)}"
             )
         return np.unique(at)
+
+
+def _count(value: Any, name: str, what: str, *, least: int) -> int:
+    """`value` as an int of at least `least`; the message says what it counts."""
+    try:
+        return check_count(value, name, least=least)
+    except InvalidOptionError:
+        expected = "to be positive" if least == 1 else f"to be at least {least}"
+        raise InvalidOptionError(f"Expected number of {what} (`{name}`) {expected}, found {value}.") from None

@@ -133,6 +133,10 @@ class ThresholdSchemeABC(ABC):
                         "Return one weight for each neighbor.",
                         cells=[i],
                     )
+                if row.dtype.kind not in "buif":
+                    raise InvalidDataError(
+                        f"Expected numbers from {self}, found type `{row.dtype}`.", cells=[i]
+                    )
                 out[start:end] = row
 
         for_chunks(graph.shape[0], work, threads=n_threads, show_progress_bar=show_progress_bar)
@@ -266,7 +270,7 @@ class SoftThresholdScheme(ThresholdSchemeABC):
             float(cell_pseudotime),
             _vector(neigh_pseudotime),
             _vector(neigh_conn),
-            b=check_number(b, "b"),
+            b=check_number(b, "b", low=0.0),
             nu=check_number(nu, "nu", above=0.0),
         )
 
@@ -281,7 +285,7 @@ class SoftThresholdScheme(ThresholdSchemeABC):
         if type(self).__call__ is not SoftThresholdScheme.__call__:
             return super()._bias(graph, time, n_threads, show_progress_bar, kwargs)
         options = _only(kwargs, b=10.0, nu=0.5)
-        b, nu = check_number(options["b"], "b"), check_number(options["nu"], "nu", above=0.0)
+        b, nu = check_number(options["b"], "b", low=0.0), check_number(options["nu"], "nu", above=0.0)
         with progress_bar(show_progress_bar) as progress:
             parts = _core.bias_knn_soft(graph, time, b=b, nu=nu, threads=n_threads, progress=progress)
         return csr_from_parts(parts, graph.shape)
