@@ -168,6 +168,7 @@ CASES = [
     (None, lambda a: walks(a, n_sims=0), ValueError, "number of simulations"),
     (None, lambda a: walks(a, successive_hits=None), TypeError, "successive_hits"),
     (None, lambda a: walks(a, start_ixs={"time": ["a", "b"]}), TypeError, "interval of numbers"),
+    (None, lambda a: walks(a, stop_ixs={"time": [6, 9]}), ValueError, r"`stop_ixs`.*\[6, 9\].*from 0 to 5"),
     (None, lambda a: walks(a, start_ixs=[1.0, 2.0]), TypeError, "names, positions or bools"),
     (None, lambda a: fc.kernels.PrecomputedKernel(RING, adata=a, obsp="T"), TypeError, "'obsp'.*'obsp_key'"),
     (None, lambda a: fc.estimators.GPCCA(a, obsp_kye="T"), TypeError, "Did you mean 'obsp_key'"),

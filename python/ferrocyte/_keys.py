@@ -95,7 +95,7 @@ def graph_candidates(conn_key: str | None) -> tuple[str, ...]:
     ``sc.pp.neighbors(key_added="foo")`` stores ``foo_connectivities``; ``"foo"`` and ``"foo_distances"`` lead
     there too.
     """
-    if conn_key is None:
+    if conn_key is None or conn_key == CONNECTIVITIES:
         return (CONNECTIVITIES,)
     name = conn_key.removesuffix(f"_{CONNECTIVITIES}").removesuffix(f"_{DISTANCES}")
     return tuple(dict.fromkeys((conn_key, f"{name}_{CONNECTIVITIES}")))

@@ -310,7 +310,13 @@ class RandomWalk:
                     f"Expected `{name}[{key!r}]` to be an interval of numbers, found {wanted!r}."
                 )
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            return (numbers >= low) & (numbers <= high)
+            inside = (numbers >= low) & (numbers <= high)
+            if not inside.any():
+                raise InvalidDataError(
+                    f"No cells have been selected by `{name}`: none lies in [{low:g}, {high:g}]; "
+                    f"`adata.obs[{key!r}]` goes from {np.nanmin(numbers):g} to {np.nanmax(numbers):g}."
+                )
+            return inside
         raise InvalidTypeError(
             f"Expected `adata.obs[{key!r}]` to be categorical or numeric, found type `{values.dtype}`. "
             f"Convert it with `adata.obs[{key!r}].astype('category')`."
