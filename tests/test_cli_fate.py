@@ -157,7 +157,7 @@ def test_dry_run_computes_and_writes_nothing(cells, tmp_path, capsys):
         (["--kernel", "realtime:1"], 2, "time_key"),
         (["--kernel", "realtime:1:time_key=clusters,rep=X_nothing"], 3, "X_nothing"),
         (["--cluster-key", "cluster"], 2, "'clusters'"),
-        (["--drivers-layer", "nothing"], 2, "There are"),
+        (["--drivers-layer", "nothing"], 2, "Available: 'Ms', 'Mu', 'spliced'"),
         (["--figures", "figures", "--basis", "tsne9"], 2, "Unable to find a basis"),
         (["--tol", "2"], 2, "between 0 and 1"),
         (["--terminal", "Nobody"], 3, "Nobody"),

@@ -96,7 +96,7 @@ WITH_AXIS = [p for p in ALL if has_axis(*p.values)]
 
 def test_the_sweep_is_broad():
     assert len(ALL) > 350
-    assert len(WITH_AXIS) > 80
+    assert len(WITH_AXIS) > 70  # numpy 2.0 tells the parameters of fewer
 
 
 @pytest.mark.parametrize("func", ALL)
@@ -162,6 +162,9 @@ def test_reductions(x, plain, func):
     assert_array_equal(lineages.X[:, 0], func(plain, axis=1))
 
     everything = func(x, axis=None)
+    if func is np.count_nonzero and np.lib.NumpyVersion(np.__version__) < "2.1.0":
+        assert everything == func(plain)  # numpy 2.0 asks nobody and counts
+        return
     assert everything.shape == (1, 1)
     assert everything.names.tolist() == [name]
     assert everything.colors.tolist() == [GREY]
@@ -324,7 +327,8 @@ def test_matrix_products_are_plain(x, plain):
 
 
 def test_sparse_products(x, plain):
-    for T in (sp.random(6, 6, 0.5, format="csr", rng=1), sp.csr_array(sp.random(6, 6, 0.5, rng=1))):
+    dense = np.random.default_rng(1).random((6, 6)) * (np.arange(36).reshape(6, 6) % 2)
+    for T in (sp.csr_matrix(dense), sp.csr_array(dense)):
         for result, expected in (
             (T @ x, T @ plain), (x.T @ T, plain.T @ T), (T @ x["a"], T @ plain[:, [0]]),
             (sp.csr_matrix(x) @ weights_of(x), plain @ weights_of(x)),

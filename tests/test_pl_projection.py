@@ -362,6 +362,7 @@ class TestPlotProjection:
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("case", ["zero vectors", "one cell", "a line", "holes", "uniform"])
+    @pytest.mark.filterwarnings("ignore:The 'mode.chained_assignment' option")  # of anndata, with pandas 3
     @pytest.mark.filterwarnings("error")
     def test_odd_fields(self, cells, stream, case):
         adata, uv = cells

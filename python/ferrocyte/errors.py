@@ -4,8 +4,6 @@ All derive from :class:`FerrocyteError`; each also from the builtin that a calle
 ``except KeyError`` catches a :class:`MissingDataError`.
 """
 
-from __future__ import annotations
-
 from ferrocyte._errors import (
     ConvergenceError,
     FerrocyteError,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from anndata import AnnData
 
 from ferrocyte import _core, _keys
-from ferrocyte._errors import FerrocyteError, FileFormatError
+from ferrocyte._errors import FerrocyteError, FileFormatError, suggest
 from ferrocyte._options import check_count
 from ferrocyte.cli import _files, _kernels, _plan
 from ferrocyte.cli._events import Events, answer
@@ -83,11 +83,9 @@ def _check_data(args: argparse.Namespace, adata: AnnData) -> None:
             f"Unable to find clusters in `adata.obs[{args.cluster_key!r}]`. Columns there: "
             f"{', '.join(map(repr, adata.obs.columns)) or 'none'}."
         )
-    if args.drivers_layer is not None and args.drivers_layer not in adata.layers:
-        raise UsageError(
-            f"Unable to find the layer {args.drivers_layer!r}. There are: "
-            f"{', '.join(map(repr, adata.layers)) or 'none'}."
-        )
+    layer = args.drivers_layer
+    if layer is not None and layer not in adata.layers:
+        raise UsageError(f"Unable to find `adata.layers[{layer!r}]`.{suggest(layer, adata.layers.keys())}")
     most = args.n_states if isinstance(args.n_states, int) else max(args.n_states or (1,))
     if most * args.n_cells > adata.n_obs:
         raise UsageError(

@@ -122,7 +122,7 @@ def _matrices(adata: AnnData) -> Any:
         yield "X", "", adata.X
     for where in ("layers", "obsp", "obsm"):
         mapping = getattr(adata, where)
-        for key in sorted(mapping):
+        for key in sorted(key for key in mapping if key is not None):  # anndata 0.13: X
             if not _is_result(key):
                 yield where, key, mapping[key]
 

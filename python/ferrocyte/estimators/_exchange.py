@@ -49,7 +49,8 @@ def kept_adata(adata: AnnData, keep: Any, copy: Any) -> AnnData:
             if value is not None:
                 content[attr] = _raw(value, attr in copied) if attr == "raw" else _item(value, attr in copied)
             continue
-        names = list(value.keys()) if keys is True else keys
+        # anndata 0.13 has X among the layers, as None.
+        names = [name for name in value if name is not None] if keys is True else keys
         for name in names:
             if name not in value:
                 raise MissingDataError(

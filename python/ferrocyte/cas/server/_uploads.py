@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -82,6 +83,8 @@ async def form_of(request: Request, seconds: float) -> AsyncIterator[tuple[Uploa
         raise Refusal(408, f"The request did not arrive within {seconds:g} seconds.") from None
     except HTTPException as err:  # Starlette's word for a broken form
         raise Refusal(400, f"The multipart form is broken: {err.detail}") from None
+    except FormParserError as err:  # which older versions of Starlette let through
+        raise Refusal(400, f"The multipart form is broken: {err}") from None
     except ClientDisconnect:
         raise Refusal(400, "The connection ended before the request was complete.") from None
     finally:
