@@ -6,6 +6,7 @@ use crate::csr::Csr;
 
 /// Strongly connected components of a chain: its communicating classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Components {
     /// Component of each state. Components are numbered by their first state, from 0.
     pub labels: Vec<usize>,

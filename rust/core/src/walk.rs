@@ -35,6 +35,7 @@ pub struct Params<'a> {
 
 /// Walks one after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Walks {
     /// Cells visited, start included.
     pub cells: Vec<i64>,

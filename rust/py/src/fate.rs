@@ -129,7 +129,7 @@ fn absorption_times<'py>(
     let params = params(solver, preconditioner, tol, max_iter).map_err(|e| to_py(py, e))?;
     let target = targets(values(&target, "`target`")?).map_err(|e| to_py(py, e))?;
     let job = |run: &_| fate::absorption_times(&t, &target, variance, &params, run);
-    let Times { mean, variance, n_targets, info } = run_job(py, threads, progress, job)?;
+    let Times { mean, variance, n_targets, info, .. } = run_job(py, threads, progress, job)?;
     let shape = [target.len(), n_targets];
     let variance = variance.map(|v| matrix(py, v, &shape)).transpose()?;
     Ok((matrix(py, mean, &shape)?, variance, report(py, &info)?))

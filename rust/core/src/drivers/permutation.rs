@@ -29,6 +29,7 @@ pub struct Params {
 
 /// Correlations of columns with targets, `(n_cols, n_targets)` each, row after row.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PermutationTest {
     /// Pearson correlation.
     pub correlations: Vec<f64>,

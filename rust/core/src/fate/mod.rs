@@ -23,6 +23,7 @@ const ACCURACY: Accuracy =
 
 /// Absorption probabilities and how they were found.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Solution {
     /// `(n, k)`, row after row.
     pub x: Vec<f64>,

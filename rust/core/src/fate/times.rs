@@ -19,6 +19,7 @@ const ACCURACY: Accuracy =
 
 /// Absorption times, in steps.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Times {
     /// Mean, `(n, k)`, row after row.
     pub mean: Vec<f64>,

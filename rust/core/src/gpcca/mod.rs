@@ -32,6 +32,7 @@ impl Default for Params {
 
 /// Fuzzy macrostates.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Macrostates {
     /// Memberships `chi = X A`, `(n_cells, n_states)` row after row; none negative, rows sum to 1.
     pub memberships: Vec<f64>,

@@ -2,10 +2,10 @@
 //!
 //! `A` is an M-matrix whose row sums, the probabilities of leaving to a target, are known without
 //! subtraction. Everything here rests on that: residuals are formed from differences of neighbors
-//! ([`chain`]), preconditioners are eliminations of states in which nothing cancels ([`ilu`],
-//! [`multilevel`]), and a solution is accepted not when its residual is small, which on a slowly mixing
+//! (`chain`), preconditioners are eliminations of states in which nothing cancels (`ilu`,
+//! `multilevel`), and a solution is accepted not when its residual is small, which on a slowly mixing
 //! chain says little, but when the preconditioner's estimate of its error is. Where a chain mixes fast
-//! a bound of the error is cheap, and so is the solution ([`quick`]).
+//! a bound of the error is cheap, and so is the solution (`quick`).
 
 mod bicgstab;
 mod chain;
@@ -70,6 +70,7 @@ pub enum Kind {
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Info {
     /// The iteration that succeeded.
     pub method: Method,

@@ -11,6 +11,7 @@ use crate::run::Run;
 
 /// Eigenvectors of one side.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Vectors {
     /// `(n, m, 2)`: row after row, real and imaginary part. Each of norm 1, its largest entry real and
     /// positive.

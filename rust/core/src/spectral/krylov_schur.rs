@@ -37,6 +37,7 @@ impl Default for Params {
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Info {
     /// Norm of `T x - X r` of each Schur vector, computed anew from the result.
     pub residuals: Vec<f64>,
@@ -48,6 +49,7 @@ pub struct Info {
 
 /// A dominant real Schur basis: `T X = X R`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Schur {
     /// `X`, `(n, m)` row after row; `X^T D X = I` and the first column is 1.
     pub vectors: Vec<f64>,

@@ -32,6 +32,7 @@ impl Default for Params {
 
 /// The recurrent classes and how the chain is distributed in them in the long run.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Stationary {
     /// Distribution of each state within its class; 0 for transient states. Each class sums to 1.
     pub distribution: Vec<f64>,

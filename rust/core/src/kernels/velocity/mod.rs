@@ -75,6 +75,7 @@ impl<'a> Inputs<'a> {
 
 /// A transition matrix with what it was made of.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Transitions {
     /// Rows sum to 1; exact zeros are not stored.
     pub probabilities: Csr<'static>,
