@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WHEELS := target/wheels
 PEER ?= .venv-peer
 PEER_CAS ?= .venv-peer-cas
-SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f -not -path '*/__pycache__/*')
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust python -type f -not -path '*/__pycache__/*' -not -name THIRD_PARTY.txt)
 # Deep enough for what people read, quiet enough for logs.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE := 1
@@ -26,6 +26,7 @@ $(VENV)/.setup: pyproject.toml
 # The wheel is built and installed as a user would get it: tests and demo never see the source tree.
 $(VENV)/.built: $(VENV)/.setup $(SOURCES)
 	rm -rf $(WHEELS)
+	$(BIN)/python rust/notices.py python/ferrocyte/data/THIRD_PARTY.txt
 	$(BIN)/maturin build --release --locked --quiet --out $(WHEELS)
 	$(PIP) --force-reinstall --no-deps $(WHEELS)/ferrocyte-*.whl
 	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[test]"

@@ -157,7 +157,7 @@ def suggest(name: object, known: Iterable[object], *, limit: int = 12) -> str:
     str
         ``" Did you mean 'a'?"`` when something is close, and what there is; starts with a space.
     """
-    # What is no text has no quotes: that may be all the difference. None is X among the layers of anndata 0.13.
+    # What is no text has no quotes: that may be all the difference. None is X among layers in anndata 0.13.
     names = {str(k): repr(str(k)) if isinstance(k, str) else str(k) for k in known if k is not None}
     if not names:
         return " There is nothing there."
