@@ -38,6 +38,16 @@ def adata():
     return out
 
 
+def test_legend_of_pies(adata):
+    def legend(**kwargs):
+        return aggregate_fate_probabilities(adata, "paga_pie", show=False, **kwargs).get_legend()
+
+    assert [t.get_text() for t in legend().get_texts()] == ["L", "M"]
+    assert legend(legend_loc=None) is None
+    assert legend(legend_kwargs={"loc": None}) is None
+    assert legend(legend_kwargs={"loc": None}, legend_loc="upper left") is not None
+
+
 def test_means_on_paper(adata):
     """b: (0.2 + 0.4) / 2 = 0.3, deviation 0.1, error 0.1 / sqrt 2; a: equal, 0; c: 0.45, deviation 0.15."""
     table = aggregated_frame(adata)

@@ -73,6 +73,12 @@ def test_jitter_is_repeated_by_its_seed(adata):
     assert (away > 0).all()
 
 
+def test_outlines(adata):
+    (points,) = log_odds(adata, "A", "B", edgecolor="red", linewidth=5, show=False).collections
+    assert_array_equal(points.get_edgecolor()[:, :3], [[1, 0, 0]])
+    assert_array_equal(points.get_linewidth(), [5])
+
+
 def test_threshold(adata):
     """Gene g is 0, 2, 4, 8 in the cells that are drawn: above 3 are the last two, twice as wide, in red."""
     ax = log_odds(adata, "A", "B", keys="g", threshold=3, size=3, jitter=False, show=False)

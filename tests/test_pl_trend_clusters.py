@@ -93,6 +93,14 @@ def test_z_scores_on_paper():
 
 
 @pytest.mark.usefixtures("_leiden")
+def test_number_of_points_by_either_name(adata, gam):
+    cluster(adata, gam, n_test_points=30)
+    assert adata.uns[KEY].shape == (3 * EACH, 30)
+    cluster(adata, gam, n_points=20, recompute=True)
+    assert adata.uns[KEY].shape == (3 * EACH, 20)
+
+
+@pytest.mark.usefixtures("_leiden")
 def test_shapes_are_told_apart(adata, gam):
     models = cluster(adata, gam, return_models=True)
     assert set(models) == set(adata.var_names)

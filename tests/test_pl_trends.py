@@ -6,6 +6,7 @@ import warnings
 
 import anndata as ad
 import ferrocyte as fc
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -385,6 +386,22 @@ def test_colors_of_cells(adata, gam):
     )
     hidden = draw(adata, models, ["up"], hide_cells=True, conf_int=False)
     assert not any(len(ax.collections) for ax in hidden.axes)
+
+
+def test_colors_of_trends_and_cuts_of_cells_by_lineage(adata, gam):
+    figure = draw(adata, gam, "up", lineage_cmap=mpl.colormaps["Set2"], perc=[(0, 50), (20, 100)])
+    for i, cut in enumerate([(0, 50), (20, 100)]):
+        assert list(lines(figure.axes[i])) == [to_hex(mpl.colormaps["Set2"].colors[i])]
+        cells = next(c for c in figure.axes[i].collections if c.get_array() is not None)
+        assert_allclose(cells.get_clim(), np.percentile(cells.get_array(), cut))
+    for wrong in ([(0, 50)], [(50, 0), (0, 50)], (0, 101), 5):
+        with pytest.raises(ValueError, match="`perc`"):
+            draw(adata, gam, "up", perc=wrong)
+
+
+def test_a_pseudotime_that_is_not_there_is_fatal(adata, gam):
+    with pytest.raises(KeyError, match=r"Fatal model.*`adata.obs\['nothing'\]`"):
+        gene_trends(adata, gam, "up", "nothing", **OFF)
 
 
 def test_failed_fits_leave_their_panel_empty(adata, gam):

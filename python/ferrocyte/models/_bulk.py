@@ -39,7 +39,7 @@ from ferrocyte._options import check_number
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte.models import _splines
-from ferrocyte.models._arguments import resolve_signal
+from ferrocyte.models._arguments import fatal, resolve_signal
 from ferrocyte.models._base import BaseModel
 from ferrocyte.models._cells import Cells, select_cells
 from ferrocyte.models.failed import FailedModel
@@ -93,13 +93,12 @@ def fit_many(
     n_threads = threads(n_jobs)
     ranges = _ranges(time_range, len(lineages))
     cells = {}
-    for lineage, window in zip(
-        lineages, ranges, strict=True
-    ):  # what is wrong for all is raised before any work
-        cells[lineage] = select_cells(
-            adata, lineage, time_key, backward, window, prepare.get("threshold"),
-            prepare.get("weight_threshold", (0.01, 0.01)), prepare.get("n_test_points", 200),
-        )  # fmt: skip
+    for lineage, window in zip(lineages, ranges, strict=True):
+        with fatal("<all>"):  # what is wrong for all is raised before any work
+            cells[lineage] = select_cells(
+                adata, lineage, time_key, backward, window, prepare.get("threshold"),
+                prepare.get("weight_threshold", (0.01, 0.01)), prepare.get("n_test_points", 200),
+            )  # fmt: skip
     jobs = [(s, lineage, _pick(model, s.name, lineage)) for lineage in lineages for s in resolved]
     out: Models = {name: {} for name in names}
     with progress_bar(show_progress_bar, unit="fit") as progress:

@@ -17,7 +17,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.colors import is_color_like, to_hex
+from matplotlib.colors import Colormap, is_color_like, to_hex
 from matplotlib.figure import SubFigure
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def category_colors(
     adata: AnnData | None,
     key: str | None,
     categories: Sequence[Any],
-    palette: str | Sequence[str] | Mapping[Any, str] | None = None,
+    palette: str | Colormap | Sequence[str] | Mapping[Any, str] | None = None,
 ) -> dict[Any, str]:
     """Colour of each category of an `obs` column.
 
@@ -111,8 +111,8 @@ def category_colors(
         Name of the column.
     categories : sequence
         Categories in their order.
-    palette : str, sequence, mapping or None, default None
-        Name of a matplotlib colour map, colours in category order (repeated if too few), or colours by
+    palette : str, Colormap, sequence, mapping or None, default None
+        A matplotlib colour map or its name, colours in category order (repeated if too few), or colours by
         category. Goes before the stored colours.
 
     Returns
@@ -137,7 +137,9 @@ def category_colors(
     return dict(zip(categories, default_palette(n), strict=True))
 
 
-def _palette_colors(palette: str | Sequence[str] | Mapping[Any, str], categories: Sequence[Any]) -> list[str]:
+def _palette_colors(
+    palette: str | Colormap | Sequence[str] | Mapping[Any, str], categories: Sequence[Any]
+) -> list[str]:
     n = len(categories)
     if isinstance(palette, str):
         if palette not in mpl.colormaps:
@@ -145,11 +147,12 @@ def _palette_colors(palette: str | Sequence[str] | Mapping[Any, str], categories
                 f"Invalid option `palette={palette!r}`: expected the name of a matplotlib colour map, "
                 f"a list of colours or a dict of them.{suggest(palette, mpl.colormaps)}"
             )
-        cmap = mpl.colormaps[palette]
-        listed = getattr(cmap, "colors", None)
+        palette = mpl.colormaps[palette]
+    if isinstance(palette, Colormap):
+        listed = getattr(palette, "colors", None)
         if listed is not None and n <= len(listed) <= 20:
             return [to_hex(c) for c in listed[:n]]
-        return [to_hex(c) for c in cmap(np.linspace(0, 1, max(n, 1)))[:n]]
+        return [to_hex(c) for c in palette(np.linspace(0, 1, max(n, 1)))[:n]]
     if isinstance(palette, Mapping):
         missing = [c for c in categories if c not in palette]
         if missing:

@@ -16,12 +16,13 @@ from matplotlib.patches import Patch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from ferrocyte._errors import InvalidDataError, InvalidTypeError, MissingDataError, suggest
+from ferrocyte._errors import InvalidDataError, MissingDataError
 from ferrocyte._options import check_number
 from ferrocyte._sparse import is_sparse
 from ferrocyte.pl._cells import add_colorbar, dress, labels_on_data
 from ferrocyte.pl._common import axes_width, embedding_coordinates, finish, place_legend, root_figure
 from ferrocyte.pl._heatmap import as_colormap
+from ferrocyte.pl._keywords import sort_keywords
 from ferrocyte.pl._panels import panels, spread_titles
 
 if TYPE_CHECKING:
@@ -193,6 +194,8 @@ def draw_pies(
     """Means as pies on the nodes, one graph for all lineages."""
     look = _options(kwargs)
     legend = dict(legend_kwargs)
+    if "legend_loc" in kwargs:
+        legend["loc"] = kwargs["legend_loc"]
     with panels(1, frame["ax"], figsize=frame["figsize"] or (6.4, 5.0), dpi=frame["dpi"]) as (axes, ours):
         ax = axes[0]
         _draw_edges(ax, graph, look)
@@ -208,14 +211,9 @@ def draw_pies(
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     options = {
         "threshold": 0.05, "node_size_scale": 1.0, "edge_width_scale": 1.0, "fontsize": None,
-        "cmap": "viridis", "title": None,
+        "cmap": "viridis", "title": None, "legend_loc": None,
     }  # fmt: skip
-    for name in given:
-        if name not in options:
-            raise InvalidTypeError(
-                f"`aggregate_fate_probabilities` has no keyword {name!r} for graphs.{suggest(name, options)}"
-            )
-    options.update(given)
+    options.update(sort_keywords(given, options, "a graph of `aggregate_fate_probabilities`"))
     check_number(options["threshold"], "threshold", low=0.0)
     for name in ("node_size_scale", "edge_width_scale"):
         check_number(options[name], name, above=0.0)

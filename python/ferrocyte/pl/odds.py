@@ -24,8 +24,10 @@ __all__ = ["log_odds", "log_odds_frame"]
 # Added to the ratio before the logarithm is taken.
 SHIFT = 1e-12
 PLAIN = "#4a6785"
+OUTLINE = ("edgecolor", "edgecolors", "linewidth", "linewidths")
 LOOK = (
     "marker", "vmin", "vmax", "perc", "sort_order", "na_color", "colorbar", "legend_fontsize",
+    *OUTLINE,
 )  # fmt: skip
 
 
@@ -164,7 +166,7 @@ def log_odds(
         Draw here, if there is one panel.
     **kwargs
         How points look: `marker`, `vmin`, `vmax`, `perc`, `sort_order`, `na_color`, `colorbar`,
-        `legend_fontsize`, as for ``plot_projection``.
+        `legend_fontsize`, as for ``plot_projection``, and `edgecolor`, `linewidth` of their outlines.
 
     Returns
     -------
@@ -184,6 +186,7 @@ def log_odds(
     from ferrocyte.pl._panels import panels
 
     look = sort_keywords(kwargs, LOOK, "log_odds")
+    outline = {name: look.pop(name) for name in OUTLINE if name in look}
     table = log_odds_frame(adata, lineage_1, lineage_2, time_key, backward)
     names: list[str | None] = [keys] if keys is None or isinstance(keys, str) else list(dict.fromkeys(keys))
     if not names:
@@ -205,6 +208,8 @@ def log_odds(
                 colors = category_colors(adata, name, list(chosen.categories))
             style = {"area": area, "alpha": alpha, "cmap": cmap, "legend_loc": legend_loc, "look": look}
             _draw(panel, xy, chosen, colors, limit, threshold_color, **style)
+            for points in panel.collections if outline else ():
+                points.set(**outline)
             panel.axhline(0.0, color="0.6", lw=0.8, ls="--", zorder=0)
             panel.set_title("" if name is None else name, fontsize=fontsize)
             panel.set_xlabel(time_key, fontsize=fontsize)

@@ -290,6 +290,7 @@ def cluster_trends(
     covariates = [covariate_key] if isinstance(covariate_key, str) else list(covariate_key or ())
     for name in covariates:
         _adata.column(adata, name)
+    n_points = kwargs.pop("n_test_points", n_points)  # its name everywhere else
     key = _keys.trend(lineage) if key is None else key
     trends = None if recompute else _stored(adata, key, resolved)
     fits = None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ferrocyte._errors import InvalidDataError, InvalidTypeError, warn_user
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, warn_user
 from ferrocyte._options import check_count
 from ferrocyte.models import BaseModel, FittedModel, Signal
-from ferrocyte.pl._fits import UNSET, Fits, Models, fit_signals, resolve_signals
+from ferrocyte.pl._fits import UNSET, Fits, Models, choose_lineages, fit_signals, resolve_signals
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -156,7 +156,7 @@ def gene_trends(
     conf_int: bool | float = True,
     same_plot: bool = False,
     hide_cells: bool = False,
-    perc: tuple[float, float] | None = None,
+    perc: tuple[float, float] | Sequence[tuple[float, float]] | None = None,
     lineage_cmap: Any = None,
     fate_prob_cmap: Any = "viridis",
     cell_color: str | None = None,
@@ -202,10 +202,11 @@ def gene_trends(
         One panel per signal with all lineages, instead of one per signal and lineage.
     hide_cells : bool, default False
         Leave out the cells.
-    perc : (float, float), optional
-        Percentiles at which the colours of the cells are cut.
+    perc : (float, float) or list of them, optional
+        Percentiles at which the colours of the cells are cut; a list has one pair per lineage.
     lineage_cmap : str, Colormap or list of colours, optional
-        Of trends in the same panel. Default: the colours of the lineages.
+        Of the trends, by lineage or, transposed in the same panel, by signal. Default: the colours of the
+        lineages.
     fate_prob_cmap : str or Colormap, default "viridis"
         For continuous colours of cells.
     cell_color : str, optional
@@ -270,10 +271,11 @@ def gene_trends(
     for place in (legend_loc, obs_legend_loc):
         legend_place(place)
     look = {
-        "hide_cells": hide_cells, "perc": perc, "fate_prob_cmap": fate_prob_cmap, "cell_color": cell_color,
+        "hide_cells": hide_cells, "fate_prob_cmap": fate_prob_cmap, "cell_color": cell_color,
         "alpha": cell_alpha, "lineage_alpha": lineage_alpha, "size": size, "lw": lw, "margins": margins,
         "conf_int": conf_int is not False, "xlabel": time_key, **(plot_kwargs or {}),
     }  # fmt: skip
+    percs = _percentiles(perc, choose_lineages(adata, lineages, backward)[0])
     fits = fit_signals(
         adata, model, resolved, lineages, time_key=time_key, backward=backward, time_range=time_range,
         conf_int=conf_int, callback=callback, n_jobs=n_jobs, backend=backend,
@@ -285,12 +287,30 @@ def gene_trends(
     share = (sharex, sharey)
     draw = _draw_together if same_plot else _draw_grid
     figure = draw(
-        adata, fits, look, frame, share, transpose=transpose, as_title=as_title, cbar=cbar,
+        adata, fits, look, frame, share, transpose=transpose, as_title=as_title, cbar=cbar, percs=percs,
         cmap=lineage_cmap, legend_loc=legend_loc, obs_legend_loc=obs_legend_loc, ncols=ncols,
     )  # fmt: skip
     if return_models:
         return (fits.returned(), figure) if return_figure else fits.returned()
     return figure if return_figure else None
+
+
+def _percentiles(perc: Any, lineages: Sequence[str | None]) -> dict[str | None, Any]:
+    """Where the colours of cells are cut, by lineage."""
+    each = [perc] * len(lineages)
+    if perc is not None and np.ndim(perc) == 2:
+        each = list(perc)
+        if len(each) != len(lineages):
+            raise InvalidOptionError(
+                f"Expected `perc` to have {len(lineages)} entries, one per lineage, found {len(each)}."
+            )
+    for pair in each:
+        if pair is not None and not (np.shape(pair) == (2,) and 0 <= pair[0] < pair[1] <= 100):
+            raise InvalidOptionError(
+                f"Expected `perc` to be two increasing numbers from 0 to 100, or one such pair per lineage, "
+                f"found {perc!r}."
+            )
+    return dict(zip(lineages, each, strict=True))
 
 
 def _draw_grid(
@@ -303,14 +323,18 @@ def _draw_grid(
     transpose: bool,
     as_title: bool,
     cbar: bool,
+    percs: Mapping[str | None, Any],
+    cmap: Any,
     obs_legend_loc: Any,
     **_: Any,
 ) -> Figure:
     """A panel for each signal and lineage."""
+    from ferrocyte.pl._common import category_colors
     from ferrocyte.pl.model import plot_model
 
     models = fits.fitted()
     names, lineages = list(models), fits.lineages
+    colors = fits.colors if cmap is None else category_colors(None, None, lineages, cmap)
     shape = (len(lineages), len(names)) if transpose else (len(names), len(lineages))
     sharex = share[0] if share[0] is not None else "row" if transpose else "col"
     sharey = share[1] if share[1] is not None else "col" if transpose else "row"
@@ -328,7 +352,8 @@ def _draw_grid(
                     _with_data(fitted, adata), ax=ax, cbar=cbar and at[1] == shape[1] - 1,
                     obs_legend_loc=obs_legend_loc if at == (0, shape[1] - 1) else None,
                     **{
-                        "title": title, "ylabel": ylabel, "lineage_color": fits.colors[lineage], **look,
+                        "title": title, "ylabel": ylabel, "lineage_color": colors[lineage],
+                        "perc": percs[lineage], **look,
                         "xlabel": look["xlabel"] if at[0] == shape[0] - 1 else None,
                     },
                 )  # fmt: skip
@@ -358,6 +383,7 @@ def _draw_together(
     transpose: bool,
     as_title: bool,
     cbar: bool,
+    percs: Mapping[str | None, Any],
     cmap: Any,
     legend_loc: Any,
     obs_legend_loc: Any,
@@ -396,8 +422,8 @@ def _draw_together(
                     _with_data(fitted, adata), ax=ax, same_plot=True,
                     obs_legend_loc=None if at else _cells_legend(obs_legend_loc, i, columns),
                     **{
-                        "title": title if as_title else "", "lineage_color": colors[key], **options,
-                        **hidden,
+                        "title": title if as_title else "", "lineage_color": colors[key],
+                        "perc": percs[name if transpose else key], **options, **hidden,
                     },
                 )  # fmt: skip
             if not as_title and not transpose:
