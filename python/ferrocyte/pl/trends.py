@@ -335,6 +335,7 @@ def _draw_grid(
     models = fits.fitted()
     names, lineages = list(models), fits.lineages
     colors = fits.colors if cmap is None else category_colors(None, None, lineages, cmap)
+    one_scale = len({repr(pair) for pair in percs.values()}) == 1
     shape = (len(lineages), len(names)) if transpose else (len(names), len(lineages))
     sharex = share[0] if share[0] is not None else "row" if transpose else "col"
     sharey = share[1] if share[1] is not None else "col" if transpose else "row"
@@ -349,7 +350,7 @@ def _draw_grid(
                     _draw_nothing(ax, title, ylabel)
                     continue
                 plot_model(
-                    _with_data(fitted, adata), ax=ax, cbar=cbar and at[1] == shape[1] - 1,
+                    _with_data(fitted, adata), ax=ax, cbar=cbar and (at[1] == shape[1] - 1 or not one_scale),
                     obs_legend_loc=obs_legend_loc if at == (0, shape[1] - 1) else None,
                     **{
                         "title": title, "ylabel": ylabel, "lineage_color": colors[lineage],
@@ -357,7 +358,8 @@ def _draw_grid(
                         "xlabel": look["xlabel"] if at[0] == shape[0] - 1 else None,
                     },
                 )  # fmt: skip
-        _same_colors(list(grid.ravel()))
+        if one_scale:
+            _same_colors(list(grid.ravel()))
     return figure
 
 

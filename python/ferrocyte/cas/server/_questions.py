@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic.config import JsonDict
 
 from ferrocyte.cas.constants import CellMetadataFeatures
 
@@ -19,9 +20,11 @@ __all__ = [
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 # What ends in a 400 with a reason, not in a 422, is said in the description alone.
-_VERSION = {"pattern": r"^[0-9]+(\.[0-9]+)*$", "examples": ["1.8.0"]}
-_IDS = {"minItems": 1}
-_FEATURES = {"items": {"type": "string", "enum": [feature.value for feature in CellMetadataFeatures]}}
+_VERSION: JsonDict = {"pattern": r"^[0-9]+(\.[0-9]+)*$", "examples": ["1.8.0"]}
+_IDS: JsonDict = {"minItems": 1}
+_FEATURES: JsonDict = {
+    "items": {"type": "string", "enum": [feature.value for feature in CellMetadataFeatures]}
+}
 
 
 class _Question(BaseModel):
