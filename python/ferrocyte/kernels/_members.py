@@ -169,8 +169,7 @@ class TransitionMembers(ABC):
 
         self._require_matrix()
         projection = TmatProjection(self, basis)
-        projection.project(key_added=key_added, recompute=recompute, connectivities=connectivities)
-        return projection.plot(stream=stream, **kwargs)
+        return projection._project_and_plot(key_added, recompute, connectivities, stream=stream, **kwargs)
 
     def plot_random_walks(
         self,

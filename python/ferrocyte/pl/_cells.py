@@ -338,6 +338,9 @@ def _draw_categories(
     )
     background = (table[values.codes] == na_color) if groups is not None else values.codes < 0
     order = np.argsort(~background, kind="stable")
+    order = order[
+        np.isfinite(xy[order]).all(axis=1)
+    ]  # matplotlib warns of each rim of a point without a place
     style = {**style, "linewidths": np.where(background, 0.0, rim)[order]}
     if rim:
         style["edgecolors"] = "#202020"

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidOptionError
+from ferrocyte._options import check_number
 from ferrocyte.pl._flow_tables import FlowTables, compute_flow, flow_edges, time_categories
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def plot_single_flow(
     )
 
     legend_place(legend_loc)
+    check_number(min_flow, "min_flow", low=0.0)
     if xticks_step_size is not None and xticks_step_size < 1:
         raise InvalidOptionError(
             f"Expected `xticks_step_size` to be positive or `None`, found {xticks_step_size}."

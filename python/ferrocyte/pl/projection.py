@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ferrocyte._errors import InvalidOptionError
+from ferrocyte._options import check_number
 from ferrocyte.pl._vector_grid import VectorGrid, quiver_scale, vector_grid
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def plot_projection(
             ),
         )
 
+    if density is not None:
+        check_number(density, "density", above=0.0)
     components = options.pop("components", None) or "1,2"
     xy = embedding_coordinates(adata, basis, components)
     uv = np.asarray(vectors, dtype=np.float64)

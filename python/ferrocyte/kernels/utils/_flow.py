@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from anndata import AnnData
 
-from ferrocyte._errors import InvalidOptionError, NotComputedError
+from ferrocyte._errors import NotComputedError
 from ferrocyte.kernels._matrix import Matrix
 
 if TYPE_CHECKING:
@@ -149,8 +149,6 @@ class FlowPlotter:
         from ferrocyte.pl.flow import plot_single_flow
 
         tables = self.tables
-        if min_flow < 0:
-            raise InvalidOptionError(f"Expected `min_flow` to be at least 0, found {min_flow}.")
         out = plot_single_flow(
             tables,
             self._adata,

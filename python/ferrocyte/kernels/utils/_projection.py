@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["TmatProjection"]
+
+
+class _Found(NamedTuple):
+    """Vectors, the names under which they are stored, and whether they are still to be."""
+
+    name: str
+    key: str
+    vectors: NDArray[np.float64]
+    is_new: bool
 
 
 class TmatProjection:
@@ -99,18 +108,34 @@ class TmatProjection:
         InvalidDataError
             If the graph is of another shape.
         """
-        adata, basis = self._adata, self._basis
+        self._store(self._find(key_added, recompute, connectivities))
+        return self.vectors
+
+    def _project_and_plot(
+        self, key_added: str | None, recompute: bool, connectivities: Any, **kwargs: Any
+    ) -> Axes | list[Axes] | None:
+        """As :meth:`project` and :meth:`plot`; what can not be drawn is not stored, either."""
+        found = self._find(key_added, recompute, connectivities)
+        out = self._draw(found.vectors, **kwargs)
+        self._store(found)
+        return out
+
+    def _find(self, key_added: str | None, recompute: bool, connectivities: Any) -> _Found:
         name = _keys.transition_matrix(self._kernel.backward) if key_added is None else key_added
-        key = _keys.projection(name, basis)
-        if recompute or key not in adata.obsm:
-            vectors = self._compute(connectivities)
-            stored = dict(adata.uns.get(_keys.params(name), {}))
+        key = _keys.projection(name, self._basis)
+        if recompute or key not in self._adata.obsm:
+            return _Found(name, key, self._compute(connectivities), True)
+        return _Found(name, key, np.asarray(self._adata.obsm[key]), False)
+
+    def _store(self, found: _Found) -> None:
+        adata, basis = self._adata, self._basis
+        if found.is_new:
+            stored = dict(adata.uns.get(_keys.params(found.name), {}))
             bases = [str(b) for b in stored.get(_keys.EMBEDDINGS, [])]
             stored[_keys.EMBEDDINGS] = bases if basis in bases else [*bases, basis]
-            adata.obsm[key] = vectors
-            adata.uns[_keys.params(name)] = stored
-        self._key = key
-        return self.vectors
+            adata.obsm[found.key] = found.vectors
+            adata.uns[_keys.params(found.name)] = stored
+        self._key = found.key
 
     def _compute(self, connectivities: Any) -> NDArray[np.float64]:
         from ferrocyte.pl.projection import quiver_scale
@@ -156,9 +181,12 @@ class TmatProjection:
         matplotlib.axes.Axes or None
             The Axes if ``show=False``.
         """
-        from ferrocyte.pl.projection import plot_projection
-
         if self._key is None:
             self.project()
-        out = plot_projection(self._adata, self.vectors, self._basis, *args, stream=stream, **kwargs)
+        return self._draw(self.vectors, *args, stream=stream, **kwargs)
+
+    def _draw(self, vectors: NDArray[np.float64], *args: Any, **kwargs: Any) -> Axes | list[Axes] | None:
+        from ferrocyte.pl.projection import plot_projection
+
+        out = plot_projection(self._adata, vectors, self._basis, *args, **kwargs)
         return out if kwargs.get("show") is False else None
