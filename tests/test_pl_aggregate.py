@@ -43,9 +43,11 @@ def test_legend_of_pies(adata):
         return aggregate_fate_probabilities(adata, "paga_pie", show=False, **kwargs).get_legend()
 
     assert [t.get_text() for t in legend().get_texts()] == ["L", "M"]
-    assert legend(legend_loc=None) is None
     assert legend(legend_kwargs={"loc": None}) is None
-    assert legend(legend_kwargs={"loc": None}, legend_loc="upper left") is not None
+    for mode in ("paga", "paga_pie"):  # names of clusters are another thing
+        for place, names in (("on data", set("abc")), (None, set())):
+            drawn = np.ravel(aggregate_fate_probabilities(adata, mode, legend_loc=place, show=False))[0]
+            assert {t.get_text() for t in drawn.texts} == names
 
 
 def test_means_on_paper(adata):

@@ -194,8 +194,6 @@ def draw_pies(
     """Means as pies on the nodes, one graph for all lineages."""
     look = _options(kwargs)
     legend = dict(legend_kwargs)
-    if "legend_loc" in kwargs:
-        legend["loc"] = kwargs["legend_loc"]
     with panels(1, frame["ax"], figsize=frame["figsize"] or (6.4, 5.0), dpi=frame["dpi"]) as (axes, ours):
         ax = axes[0]
         _draw_edges(ax, graph, look)
@@ -211,7 +209,7 @@ def draw_pies(
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     options = {
         "threshold": 0.05, "node_size_scale": 1.0, "edge_width_scale": 1.0, "fontsize": None,
-        "cmap": "viridis", "title": None, "legend_loc": None,
+        "cmap": "viridis", "title": None, "legend_loc": "on data",
     }  # fmt: skip
     options.update(sort_keywords(given, options, "a graph of `aggregate_fate_probabilities`"))
     check_number(options["threshold"], "threshold", low=0.0)
@@ -271,7 +269,7 @@ def _draw_pie(
 def _dress(ax: Axes, graph: Graph, basis: str | None, title: str, look: Mapping[str, Any]) -> None:
     spots = {name: place[None] for name, place in zip(graph.names, graph.positions, strict=True)}
     ax.margins(0.15)
-    labels = labels_on_data(ax, spots, look["fontsize"])
+    labels = labels_on_data(ax, spots if look["legend_loc"] is not None else {}, look["fontsize"])
     dress(ax, basis=basis or "", title=title, fontsize=look["fontsize"], labels=labels)
     if graph.cells is None:
         ax.margins(0.15)

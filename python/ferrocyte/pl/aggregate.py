@@ -158,8 +158,8 @@ def aggregate_fate_probabilities(
         Draw here, if there is one panel.
     **kwargs
         `title`; for tables `cmap`, `annot`, and for trees `method`, `metric`; for PAGA `threshold`,
-        `node_size_scale`, `edge_width_scale`, `fontsize`, `cmap`, and `legend_loc` for pies; for bars and
-        violins what ``matplotlib.axes.Axes.bar`` and ``violinplot`` take.
+        `node_size_scale`, `edge_width_scale`, `fontsize`, `cmap`, and `legend_loc`, None for no names of
+        clusters; for bars and violins what ``matplotlib.axes.Axes.bar`` and ``violinplot`` take.
 
     Returns
     -------
