@@ -129,7 +129,7 @@ def _has_canonical_format(matrix: Any) -> bool:
         return False
     if len(matrix.indices) < 2:
         return True
-    increasing = np.diff(matrix.indices) > 0
+    increasing = matrix.indices[1:] > matrix.indices[:-1]
     starts = matrix.indptr[1:-1]
     starts = starts[(starts > 0) & (starts < len(matrix.indices))]
     increasing[starts - 1] = True  # a new row may begin anywhere

@@ -152,11 +152,17 @@ class Kernel(KernelExpression):
     def _is_computed_with(self, params: dict[str, Any]) -> bool:
         return self._transition_matrix is not None and equal_params(self._params, params)
 
-    def _store(self, matrix: Any, params: dict[str, Any], **attributes: Any) -> None:
-        """Set the matrix, the parameters and what else was computed, after everything has succeeded."""
-        names = self._adata.obs_names if self._adata is not None else None
-        checked = to_transition_matrix(matrix, self.shape, names)
-        self.__dict__.update(attributes, _transition_matrix=checked, _params=params, _pending_params=None)
+    def _store(
+        self, matrix: Any, params: dict[str, Any], *, normalised: bool = False, **attributes: Any
+    ) -> None:
+        """Set the matrix, the parameters and what else was computed, after everything has succeeded.
+
+        `normalised` says that the matrix is canonical and its rows sum to 1, as models of the core make them.
+        """
+        if not normalised:
+            names = self._adata.obs_names if self._adata is not None else None
+            matrix = to_transition_matrix(matrix, self.shape, names)
+        self.__dict__.update(attributes, _transition_matrix=matrix, _params=params, _pending_params=None)
 
     # An expression of one term ------------------------------------------------------------------------
 

@@ -258,7 +258,14 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
             _logger.info("Using the matrix that was computed with these parameters")
             self._fingerprint = fingerprint
             return self
-        self._store(probabilities, params, _logits=logits, _request=request, _fingerprint=fingerprint)
+        self._store(
+            probabilities,
+            params,
+            normalised=user is None,
+            _logits=logits,
+            _request=request,
+            _fingerprint=fingerprint,
+        )
         return self
 
     def _is_cached(self, request: dict[str, Any]) -> bool:

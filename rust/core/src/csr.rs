@@ -51,6 +51,7 @@ impl<'a> Csr<'a> {
 
     /// Number of rows.
     #[must_use]
+    #[inline]
     pub fn n_rows(&self) -> usize {
         self.indptr.len() - 1
     }
@@ -69,6 +70,7 @@ impl<'a> Csr<'a> {
 
     /// Where the values of row `i` lie in the value array.
     #[must_use]
+    #[inline]
     pub fn range(&self, i: usize) -> std::ops::Range<usize> {
         // Checked at construction: non-negative and at most nnz, so the cast is exact.
         self.indptr[i] as usize..self.indptr[i + 1] as usize
@@ -76,6 +78,7 @@ impl<'a> Csr<'a> {
 
     /// Columns and values of row `i`.
     #[must_use]
+    #[inline]
     pub fn row(&self, i: usize) -> (&[i32], &[f64]) {
         let range = self.range(i);
         (&self.indices[range.clone()], &self.data[range])
@@ -83,6 +86,7 @@ impl<'a> Csr<'a> {
 
     /// Columns of row `i`.
     #[must_use]
+    #[inline]
     pub fn cols(&self, i: usize) -> &[i32] {
         &self.indices[self.range(i)]
     }

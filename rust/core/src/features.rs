@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
+use pulp::bytemuck::NoUninit;
+
 use crate::error::{Error, Result};
 use crate::run::Run;
 
 /// A floating-point type that matrices come in.
-pub trait Element: Copy + Default + Into<f64> + std::ops::AddAssign + Send + Sync + 'static {
+pub trait Element:
+    Copy + Default + Into<f64> + NoUninit + std::ops::AddAssign + Send + Sync + 'static
+{
     /// Share of `|a|^2 + |b|^2` below which `|a - b|^2` is not taken as `|a|^2 + |b|^2 - 2 a . b`.
     ///
     /// At this share the relative error of the difference is near 1e-12 (float64) or, where the data
@@ -126,6 +130,7 @@ impl<'a, E: Element> Matrix<'a, E> {
 
     /// Row `i` where it lies, when it is dense and all columns are selected.
     #[must_use]
+    #[inline]
     pub fn in_place(&self, i: usize) -> Option<&[E]> {
         match (&self.storage, &self.selected) {
             (Storage::Dense(data), None) => Some(&data[i * self.n_cols..(i + 1) * self.n_cols]),
@@ -388,6 +393,7 @@ impl<'m, 'a, E: Element> RowCache<'m, 'a, E> {
 
     /// Row `i`, which must have been loaded.
     #[must_use]
+    #[inline]
     pub fn row(&self, i: usize) -> &[E] {
         if let Some(row) = self.matrix.in_place(i) {
             return row;

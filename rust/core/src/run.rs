@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -131,7 +131,46 @@ impl Run {
             let mut scratch = init();
             return (0..n_blocks).try_for_each(|b| one(&mut scratch, b));
         }
-        self.install(|| (0..n_blocks).into_par_iter().try_for_each_init(&init, |scratch, b| one(scratch, b)))
+        // Blocks are handed out one after the other, so that threads work near one another and find in the
+        // shared cache what the others have read.
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let mut scratch = init();
+            loop {
+                let b = next.fetch_add(1, Relaxed);
+                if b >= n_blocks {
+                    return Ok(());
+                }
+                if let Err(error) = one(&mut scratch, b) {
+                    next.store(n_blocks, Relaxed); // nothing new is begun
+                    return Err(error);
+                }
+            }
+        };
+        self.install(|| rayon::broadcast(|_| worker()).into_iter().collect())
+    }
+
+    /// Works through `items`, each of which holds the place that its outcome goes to, so that threads never
+    /// wait for one another. `size` is how many steps an item counts.
+    ///
+    /// # Errors
+    /// The first error of `work`, or [`Error::Cancelled`].
+    pub fn each<T: Send>(
+        &self,
+        items: Vec<T>,
+        size: impl Fn(&T) -> usize + Send + Sync,
+        work: impl Fn(T) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        let one = |item: T| {
+            self.tick(0)?;
+            let steps = size(&item);
+            work(item)?;
+            self.tick(steps)
+        };
+        if self.threads == 1 {
+            return items.into_iter().try_for_each(one);
+        }
+        self.install(|| items.into_par_iter().try_for_each(one))
     }
 }
 
@@ -186,6 +225,40 @@ mod tests {
         let expected: Vec<usize> = (0..1003).map(|i| i * i).collect();
         for threads in [1, 2, 5] {
             assert_eq!(squares(threads), expected);
+        }
+    }
+
+    #[test]
+    fn each_item_is_done_once_on_any_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let mut out = vec![0; 103];
+            let run = Run::new(threads);
+            let items: Vec<_> = out.chunks_mut(10).enumerate().collect();
+            run.each(
+                items,
+                |(_, chunk)| chunk.len(),
+                |(k, chunk)| {
+                    chunk.iter_mut().for_each(|x| *x += k);
+                    Ok(())
+                },
+            )
+            .unwrap();
+            assert!(out.iter().enumerate().all(|(i, &x)| x == i / 10));
+            assert_eq!(run.progress().0, 103);
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_block_ends_the_run() {
+        for threads in [1, 3] {
+            let work = |(): &mut (), range: Range<usize>| {
+                if range.start == 4 {
+                    return Err(Error::ZeroRows { rows: vec![4] });
+                }
+                Ok(())
+            };
+            let result = Run::new(threads).blocks(1000, 1, || (), work, |(), _| {});
+            assert_eq!(result, Err(Error::ZeroRows { rows: vec![4] }));
         }
     }
 

@@ -27,16 +27,8 @@ fn load<S: Simd, E: Element>(simd: S, row: &[E]) -> S::f64s {
     register
 }
 
-/// The sum over the lanes. Plain loops here and below: closures given to `array::map` are not inlined
-/// into the vectorised function, and would be compiled for the baseline.
-#[inline(always)]
-fn total<S: Simd>(register: S::f64s) -> f64 {
-    let mut sum = 0.0;
-    for &lane in bytemuck::cast_slice::<S::f64s, f64>(slice::from_ref(&register)) {
-        sum += lane;
-    }
-    sum
-}
+/// Values that a row is read by; a multiple of every number of lanes.
+const CHUNK: usize = 8;
 
 /// Partial sums of a reduction over one vector: enough to hide the latency of the addition.
 const CHAINS: usize = 4;
@@ -55,7 +47,19 @@ pub(crate) fn sum<S: Simd>(simd: S, a: &[f64]) -> f64 {
     for &a in rest {
         sums[0] = simd.add_f64s(sums[0], a);
     }
-    total::<S>(simd.add_f64s(join(simd, sums), load(simd, tail)))
+    simd.reduce_sum_f64s(simd.add_f64s(join(simd, sums), load(simd, tail)))
+}
+
+/// The largest value that is not NaN; minus infinity when there is none.
+#[inline(always)]
+pub(crate) fn largest<S: Simd>(simd: S, a: &[f64]) -> f64 {
+    let (body, tail) = S::as_simd_f64s(a);
+    let mut top = [simd.splat_f64s(f64::NEG_INFINITY)];
+    for &a in body {
+        top[0] = simd.select_f64s(simd.greater_than_f64s(a, top[0]), a, top[0]);
+    }
+    let lanes: &[f64] = bytemuck::cast_slice(&top);
+    lanes.iter().chain(tail).copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// `sum_g a_g b_g`
@@ -75,7 +79,32 @@ pub(crate) fn dot<S: Simd>(simd: S, a: &[f64], b: &[f64]) -> f64 {
         sums[0] = simd.mul_add_e_f64s(a, b, sums[0]);
     }
     let tail = simd.mul_f64s(load(simd, a_tail), load(simd, b_tail));
-    total::<S>(simd.add_f64s(join(simd, sums), tail))
+    simd.reduce_sum_f64s(simd.add_f64s(join(simd, sums), tail))
+}
+
+/// Subtracts `mean` from each value and returns the sum of the squares that are left.
+#[inline(always)]
+pub(crate) fn center<S: Simd>(simd: S, values: &mut [f64], mean: f64) -> f64 {
+    let means = simd.splat_f64s(mean);
+    let (body, tail) = S::as_mut_simd_f64s(values);
+    let mut squares = [simd.splat_f64s(0.0); CHAINS];
+    let (chunks, rest) = body.as_chunks_mut::<CHAINS>();
+    for chunk in chunks {
+        for k in 0..CHAINS {
+            chunk[k] = simd.sub_f64s(chunk[k], means);
+            squares[k] = simd.mul_add_e_f64s(chunk[k], chunk[k], squares[k]);
+        }
+    }
+    for a in rest {
+        *a = simd.sub_f64s(*a, means);
+        squares[0] = simd.mul_add_e_f64s(*a, *a, squares[0]);
+    }
+    let mut square = simd.reduce_sum_f64s(join(simd, squares));
+    for a in tail {
+        *a -= mean;
+        square += *a * *a;
+    }
+    square
 }
 
 #[inline(always)]
@@ -104,7 +133,8 @@ pub(crate) fn sum_and_square<S: Simd, E: Element>(simd: S, row: &[E]) -> (f64, f
             squares[k] = simd.mul_add_e_f64s(a, a, squares[k]);
         }
     }
-    let (mut sum, mut square) = (total::<S>(join(simd, sums)), total::<S>(join(simd, squares)));
+    let (mut sum, mut square) =
+        (simd.reduce_sum_f64s(join(simd, sums)), simd.reduce_sum_f64s(join(simd, squares)));
     for &a in chunks.remainder() {
         let a: f64 = a.into();
         sum += a;
@@ -113,9 +143,36 @@ pub(crate) fn sum_and_square<S: Simd, E: Element>(simd: S, row: &[E]) -> (f64, f
     (sum, square)
 }
 
+/// How many rows [`products`] takes at best: enough sums to hide the latency of the multiply-add and to share
+/// what is read of `c` and `x`, few enough to stay in registers with the two and a row.
+pub(crate) const fn rows_at_once<S: Simd>(both: bool) -> usize {
+    if both && S::REGISTER_COUNT < 32 {
+        4
+    } else {
+        8
+    }
+}
+
+/// Reads all of `row` in one go; what is returned is of no use but to have it read.
+///
+/// Memory serves a loop that does nothing else several times faster than one that computes.
+#[inline(always)]
+pub(crate) fn touch<S: Simd, E: Element>(simd: S, row: &[E]) -> u32 {
+    let (body, rest) = S::as_simd_u32s(bytemuck::cast_slice(row));
+    let mut seen = [simd.splat_u32s(0); CHAINS];
+    for chunk in body.as_chunks::<CHAINS>().0 {
+        for k in 0..CHAINS {
+            seen[k] = simd.xor_u32s(seen[k], chunk[k]);
+        }
+    }
+    let seen = simd.xor_u32s(simd.xor_u32s(seen[0], seen[1]), simd.xor_u32s(seen[2], seen[3]));
+    let lanes: &[u32] = bytemuck::cast_slice(slice::from_ref(&seen));
+    lanes[0] ^ rest.first().copied().unwrap_or(0)
+}
+
 /// `(sum_g r_g c_g, sum_g r_g x_g)` for each of `K` rows `r`; the second only if `BOTH`.
 ///
-/// Reading `c` and `x` once for several rows makes the loop bound by arithmetic, not by the cache.
+/// The sums of a row do not depend on which rows are with it, not in the last bit.
 #[inline(always)]
 pub(crate) fn products<S: Simd, E: Element, const K: usize, const BOTH: bool>(
     simd: S,
@@ -123,39 +180,48 @@ pub(crate) fn products<S: Simd, E: Element, const K: usize, const BOTH: bool>(
     c: &[f64],
     x: &[f64],
 ) -> [(f64, f64); K] {
-    let n = c.len();
     let lanes = S::F64_LANES;
-    let (c_body, c_tail) = S::as_simd_f64s(c);
-    let (x_body, x_tail) = S::as_simd_f64s(&x[..n]);
-    let body = c_body.len();
-    let x_body = &x_body[..body];
+    let (c_body, c_tail) = c.as_chunks::<CHUNK>();
+    let (x_body, x_tail) = x[..c.len()].as_chunks::<CHUNK>();
+    // All bodies get the length of the first, so that nothing is checked in the loop.
+    let x_body = &x_body[..c_body.len()];
+    let mut bodies: [&[[E; CHUNK]]; K] = [&[]; K];
+    for k in 0..K {
+        bodies[k] = &rows[k].as_chunks().0[..c_body.len()];
+    }
     let zero = simd.splat_f64s(0.0);
     let (mut with_c, mut with_x) = ([zero; K], [zero; K]);
-    for g in 0..body {
-        let (c, x) = (c_body[g], x_body[g]);
-        for k in 0..K {
-            let row = load(simd, &rows[k][g * lanes..(g + 1) * lanes]);
-            with_c[k] = simd.mul_add_e_f64s(row, c, with_c[k]);
-            if BOTH {
-                with_x[k] = simd.mul_add_e_f64s(row, x, with_x[k]);
+    for g in 0..c_body.len() {
+        for lane in (0..CHUNK).step_by(lanes) {
+            let (c, x) =
+                (load(simd, &c_body[g][lane..lane + lanes]), load(simd, &x_body[g][lane..lane + lanes]));
+            for k in 0..K {
+                let row = load(simd, &bodies[k][g][lane..lane + lanes]);
+                with_c[k] = simd.mul_add_e_f64s(row, c, with_c[k]);
+                if BOTH {
+                    with_x[k] = simd.mul_add_e_f64s(row, x, with_x[k]);
+                }
             }
         }
     }
-    if !c_tail.is_empty() {
-        let (c, x) = (load(simd, c_tail), load(simd, x_tail));
+    let mut done = c.len() - c_tail.len();
+    for (c, x) in c_tail.chunks(lanes).zip(x_tail.chunks(lanes)) {
+        let end = done + c.len();
+        let (c, x) = (load(simd, c), load(simd, x));
         for k in 0..K {
-            let row = load(simd, &rows[k][body * lanes..n]);
+            let row = load(simd, &rows[k][done..end]);
             with_c[k] = simd.mul_add_e_f64s(row, c, with_c[k]);
             if BOTH {
                 with_x[k] = simd.mul_add_e_f64s(row, x, with_x[k]);
             }
         }
+        done = end;
     }
     let mut out = [(0.0, 0.0); K];
     for k in 0..K {
-        out[k].0 = total::<S>(with_c[k]);
+        out[k].0 = simd.reduce_sum_f64s(with_c[k]);
         if BOTH {
-            out[k].1 = total::<S>(with_x[k]);
+            out[k].1 = simd.reduce_sum_f64s(with_x[k]);
         }
     }
     out
@@ -184,7 +250,8 @@ pub(crate) fn displacement<S: Simd, E: Element>(
             squares[k] = simd.mul_add_e_f64s(d, d, squares[k]);
         }
     }
-    let (mut dot, mut square) = (total::<S>(join(simd, dots)), total::<S>(join(simd, squares)));
+    let (mut dot, mut square) =
+        (simd.reduce_sum_f64s(join(simd, dots)), simd.reduce_sum_f64s(join(simd, squares)));
     for g in whole..c.len() {
         let d = (row[g].into() - x[g].into()) - shift;
         dot += d * c[g];
@@ -216,7 +283,7 @@ pub(crate) fn weighted_deviation<S: Simd>(
         let deviation = simd.mul_add_e_f64s(minus_slope, u, simd.sub_f64s(a, b));
         square = simd.mul_add_e_f64s(simd.mul_f64s(w, deviation), deviation, square);
     }
-    let (mut cross, mut square) = (total::<S>(cross), total::<S>(square));
+    let (mut cross, mut square) = (simd.reduce_sum_f64s(cross), simd.reduce_sum_f64s(square));
     for g in whole..n {
         cross += w[g] * a[g] * u[g];
         let deviation = (a[g] - b[g]) - slope * u[g];
@@ -230,20 +297,19 @@ pub(crate) fn weighted_deviation<S: Simd>(
 /// `exp(x) = 2^k exp(r)` with `k` the integer next to `x / ln 2` and `|r| <= ln(2) / 2`, where the Taylor
 /// series to order 13 is exact to 1e-17. Below -708 the result is 0. NaN counts as minus infinity.
 #[inline(always)]
-pub(crate) fn exp_in_place<S: Simd>(_: S, values: &mut [f64]) {
-    let (chunks, rest) = values.as_chunks_mut::<8>();
-    for chunk in chunks {
-        exp_of_eight::<S>(chunk);
+pub(crate) fn exp_in_place<S: Simd>(simd: S, values: &mut [f64]) {
+    let (body, rest) = S::as_mut_simd_f64s(values);
+    for register in body {
+        *register = exp(simd, *register);
     }
     // The last few go through the same vector code: one by one they would take longer than all others.
-    let mut last = [0.0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    exp_of_eight::<S>(&mut last);
-    rest.copy_from_slice(&last[..rest.len()]);
+    let mut last = [exp(simd, load(simd, rest))];
+    let lanes: &mut [f64] = bytemuck::cast_slice_mut(&mut last);
+    rest.copy_from_slice(&lanes[..rest.len()]);
 }
 
 #[inline(always)]
-fn exp_of_eight<S: Simd>(values: &mut [f64; 8]) {
+fn exp<S: Simd>(simd: S, x: S::f64s) -> S::f64s {
     // Adding this leaves the nearest integer in the last bits of the sum.
     const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
     const LN_2_HIGH: f64 = 0.693_147_180_369_123_8; // the leading 33 bits, so that k times it is exact
@@ -257,27 +323,65 @@ fn exp_of_eight<S: Simd>(values: &mut [f64; 8]) {
         }
         out
     };
-    for value in values {
-        let x = *value;
-        let shifted = multiply_add::<S>(x, std::f64::consts::LOG2_E, ROUND);
-        let k = shifted - ROUND;
-        let r = multiply_add::<S>(-k, LN_2_LOW, multiply_add::<S>(-k, LN_2_HIGH, x));
-        let mut sum = INVERSE_FACTORIALS[13];
-        let mut i = 13;
-        while i > 0 {
-            i -= 1;
-            sum = multiply_add::<S>(sum, r, INVERSE_FACTORIALS[i]);
-        }
-        let power = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
-        *value = if x > -708.0 { sum * power } else { 0.0 };
+    let round = simd.splat_f64s(ROUND);
+    let shifted = simd.mul_add_e_f64s(x, simd.splat_f64s(std::f64::consts::LOG2_E), round);
+    let minus_k = simd.sub_f64s(round, shifted);
+    let r = simd.mul_add_e_f64s(minus_k, simd.splat_f64s(LN_2_HIGH), x);
+    let r = simd.mul_add_e_f64s(minus_k, simd.splat_f64s(LN_2_LOW), r);
+    let mut sum = simd.splat_f64s(INVERSE_FACTORIALS[13]);
+    for i in (0..13).rev() {
+        sum = simd.mul_add_e_f64s(sum, r, simd.splat_f64s(INVERSE_FACTORIALS[i]));
     }
+    let mut power = shifted;
+    let lanes: &mut [u64] = bytemuck::cast_slice_mut(slice::from_mut(&mut power));
+    for lane in lanes {
+        *lane = lane.wrapping_add(1023) << 52;
+    }
+    let in_range = simd.greater_than_f64s(x, simd.splat_f64s(-708.0));
+    simd.select_f64s(in_range, simd.mul_f64s(sum, power), simd.splat_f64s(0.0))
 }
 
-#[inline(always)]
-fn multiply_add<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
-    if S::IS_SCALAR {
-        a * b + c
-    } else {
-        a.mul_add(b, c)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All of this for one set of instructions, the one that the machine picks.
+    struct Check;
+
+    impl WithSimd for Check {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            for genes in [1, 7, 8, 9, 31, 64, 101] {
+                let row = |k: usize| -> Vec<f32> { (0..genes).map(|g| ((g * 7 + k) % 11) as f32).collect() };
+                let rows: Vec<Vec<f32>> = (0..4).map(row).collect();
+                let c: Vec<f64> = (0..genes).map(|g| g as f64 - 3.0).collect();
+                let x: Vec<f64> = (0..genes).map(|g| (g % 5) as f64).collect();
+                let four = [&rows[0][..], &rows[1], &rows[2], &rows[3]];
+                let both = products::<S, f32, 4, true>(simd, four, &c, &x);
+                for k in 0..4 {
+                    // Small integers: every order of summation gives the same.
+                    let with = |b: &[f64]| rows[k].iter().zip(b).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
+                    assert_eq!(both[k], (with(&c), with(&x)));
+                    let alone = products::<S, f32, 1, false>(simd, [four[k]], &c, &x);
+                    assert_eq!(alone[0].0, both[k].0);
+                }
+                let mut left = c.clone();
+                let square = center(simd, &mut left, 2.0);
+                assert_eq!(left, c.iter().map(|c| c - 2.0).collect::<Vec<_>>());
+                assert_eq!(square, left.iter().map(|c| c * c).sum::<f64>());
+                assert_eq!(largest(simd, &c), genes as f64 - 4.0);
+                let mut some = c.clone();
+                some[genes - 1] = f64::NAN;
+                let second = if genes == 1 { f64::NEG_INFINITY } else { genes as f64 - 5.0 };
+                assert_eq!(largest(simd, &some), second);
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_genes_is_summed_whole() {
+        dispatch(Check);
     }
 }

@@ -55,15 +55,18 @@ fn logits_of_edges(
             out.iter_mut().for_each(|l| *l = -*l);
             Ok(out)
         }
-        // v_j against x_i - x_j is the forward similarity of the edge j -> i. Reversed edges carry their
-        // number (exact in a float64), so that results find back.
+        // v_j against x_i - x_j is the forward similarity of the edge j -> i. The transpose holds the edges
+        // into a cell in the order of the cells they come from, which is the order they are met in here.
         Direction::Transpose => {
-            let numbers = (0..graph.nnz()).map(|edge| edge as f64).collect();
-            let reversed = graph.with_values(numbers).transpose();
+            let reversed = graph.transpose();
             let found = logits::forward(&reversed, inputs, similarity, run)?;
-            let mut out = vec![0.0; graph.nnz()];
-            for (&edge, l) in reversed.values().iter().zip(found) {
-                out[edge as usize] = l;
+            let mut next: Vec<usize> = (0..graph.n_rows()).map(|j| reversed.range(j).start).collect();
+            let mut out = Vec::with_capacity(graph.nnz());
+            for i in 0..graph.n_rows() {
+                for &j in graph.cols(i) {
+                    out.push(found[next[j as usize]]);
+                    next[j as usize] += 1;
+                }
             }
             Ok(out)
         }

@@ -1,5 +1,8 @@
 //! Similarities of displacements and velocities for all edges of a graph.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
 use pulp::{Simd, WithSimd};
 
 use super::{Inputs, Similarity};
@@ -13,6 +16,9 @@ use crate::with_matrix;
 
 /// Cells per block: enough to make the bookkeeping cheap, few enough to react to a cancel quickly.
 const BLOCK: usize = 64;
+
+/// Cells whose velocities are prepared, and whose neighbors are read for the first time, in one go.
+const AHEAD: usize = 8;
 
 /// `l_ij` for each stored edge of `graph` with the velocity of the row's cell; NaN where the product of
 /// the norms is zero, so that a direction does not exist.
@@ -31,15 +37,49 @@ pub(super) fn forward(
     with_matrix!(inputs.x, x => forward_typed(graph, x, inputs, similarity, run))
 }
 
+/// `(sum x_j, sum x_j^2)` of cells, found by whichever thread meets one first; all would find the same bits.
+struct Sums(Vec<[AtomicU64; 2]>);
+
+impl Sums {
+    fn new(cells: usize) -> Self {
+        Self((0..cells).map(|_| [0, f64::NAN.to_bits()].map(AtomicU64::new)).collect())
+    }
+
+    #[inline(always)]
+    fn known(&self, j: usize) -> bool {
+        !f64::from_bits(self.0[j][1].load(Acquire)).is_nan()
+    }
+
+    /// The two sums of a cell that is known.
+    #[inline(always)]
+    fn of(&self, j: usize) -> (f64, f64) {
+        let [sum, square] = &self.0[j];
+        (f64::from_bits(sum.load(Relaxed)), f64::from_bits(square.load(Relaxed)))
+    }
+
+    #[inline(always)]
+    fn set(&self, j: usize, (sum, square): (f64, f64)) {
+        self.0[j][0].store(sum.to_bits(), Relaxed);
+        self.0[j][1].store(square.to_bits(), Release);
+    }
+}
+
 /// What a thread keeps between cells.
 struct Scratch<'m, 'a, E: Element> {
     rows: RowCache<'m, 'a, E>,
-    /// `(sum x_j, sum x_j^2)` of the cells met so far; NaN before.
-    sums: Vec<(f64, f64)>,
-    /// Expression and (centered) velocity of one cell.
+    sums: &'m Sums,
+    /// Cells that this thread has met.
+    met: Vec<bool>,
+    /// Cells that no thread has met before.
+    new: Vec<u32>,
+    /// (Centered) velocities of the next cells and their norms.
+    ahead: Vec<f64>,
+    norms: Vec<f64>,
+    /// Expression of one cell.
     x: Vec<f64>,
-    c: Vec<f64>,
-    /// `(x_j . c, x_j . x_i)` for the neighbors of one cell.
+    /// The neighbors of one cell, and last the cell itself.
+    members: Vec<i32>,
+    /// `(x_j . c, x_j . x_i)` for the members.
     products: Vec<(f64, f64)>,
     squares: Vec<f64>,
     out: Vec<f64>,
@@ -54,15 +94,20 @@ fn forward_typed<E: Element>(
 ) -> Result<Vec<f64>> {
     let (cells, genes) = (x.n_rows(), x.width());
     let order = by_locality(graph);
+    let sums = Sums::new(cells);
     let mut logits = vec![0.0; graph.nnz()];
     run.blocks(
         graph.n_rows(),
         BLOCK,
         || Scratch {
             rows: RowCache::new(x),
-            sums: vec![(f64::NAN, f64::NAN); if similarity == Similarity::DotProduct { 0 } else { cells }],
+            sums: &sums,
+            met: vec![false; cells],
+            new: Vec::new(),
+            ahead: vec![0.0; AHEAD * genes],
+            norms: Vec::new(),
             x: vec![0.0; genes],
-            c: vec![0.0; genes],
+            members: Vec::new(),
             products: Vec::new(),
             squares: Vec::new(),
             out: Vec::new(),
@@ -101,21 +146,22 @@ impl<E: Element> WithSimd for Block<'_, '_, '_, '_, E> {
     fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Self { graph, inputs, similarity, cells, scratch } = self;
         scratch.out.clear();
-        for &i in cells {
-            let i = i as usize;
-            widen_row(inputs.v, i, &mut scratch.c);
-            let norm = prepare(simd, &mut scratch.c, similarity);
-            if !norm.is_finite() {
-                return Err(Error::NotFinite { what: "the velocity".into(), row: i });
-            }
-            let neighbors = graph.cols(i);
-            if similarity == Similarity::DotProduct {
-                scratch.multiply::<S, false>(simd, i, neighbors);
-                scratch.dot_products(simd, i, neighbors)?;
-            } else {
-                simd::widen(scratch.rows.row(i), &mut scratch.x);
-                scratch.multiply::<S, true>(simd, i, neighbors);
-                scratch.cosines(simd, i, neighbors, norm, similarity == Similarity::Correlation)?;
+        let genes = inputs.v.width();
+        for cells in cells.chunks(AHEAD) {
+            scratch.read_ahead(simd, graph, inputs.v, similarity, cells)?;
+            for (k, &i) in cells.iter().enumerate() {
+                let i = i as usize;
+                let neighbors = graph.cols(i);
+                let c = k * genes..(k + 1) * genes;
+                if similarity == Similarity::DotProduct {
+                    scratch.multiply::<S, false>(simd, i, neighbors, c);
+                    scratch.dot_products(simd, i, neighbors)?;
+                } else {
+                    simd::widen(scratch.rows.row(i), &mut scratch.x);
+                    scratch.multiply::<S, true>(simd, i, neighbors, c.clone());
+                    let norm = scratch.norms[k];
+                    scratch.cosines(simd, i, neighbors, c, norm, similarity == Similarity::Correlation);
+                }
             }
         }
         Ok(())
@@ -123,29 +169,85 @@ impl<E: Element> WithSimd for Block<'_, '_, '_, '_, E> {
 }
 
 impl<E: Element> Scratch<'_, '_, E> {
-    /// Multiplies the rows of the neighbors with `c` and, if `NORMS`, with `x`.
+    /// Prepares the velocities of `cells` and sums up the rows of neighbors that are met for the first time.
+    ///
+    /// Both are read in one go before anything is computed from them: that is several times faster than
+    /// waiting for them where [`Scratch::multiply`] reads rows side by side.
     #[inline(always)]
-    fn multiply<S: Simd, const NORMS: bool>(&mut self, simd: S, i: usize, neighbors: &[i32]) {
-        let Self { rows, c, x, products, .. } = self;
-        let row = |j: i32| rows.row(j as usize);
+    fn read_ahead<S: Simd>(
+        &mut self,
+        simd: S,
+        graph: &Csr<'_>,
+        v: &Features<'_>,
+        similarity: Similarity,
+        cells: &[u32],
+    ) -> Result<()> {
+        let Self { rows, sums, met, new, members, ahead, norms, .. } = self;
+        members.clear(); // all at once: what is looked up for one does not wait for the next ones to be read
+        for &i in cells {
+            members.extend_from_slice(graph.cols(i as usize));
+            members.push(i as i32);
+        }
+        new.clear();
+        for &j in &*members {
+            let j = j as usize;
+            if !met[j] {
+                met[j] = true;
+                if !sums.known(j) {
+                    new.push(j as u32);
+                }
+            }
+        }
+        let mut seen = 0;
+        for &i in cells {
+            seen ^= with_matrix!(v, m => simd::touch(simd, m.row_slices(i as usize).1));
+        }
+        for &j in &*new {
+            seen ^= simd::touch(simd, rows.row(j as usize));
+        }
+        std::hint::black_box(seen);
+        for &j in &*new {
+            let j = j as usize;
+            let found = simd::sum_and_square(simd, rows.row(j));
+            if !found.1.is_finite() {
+                return Err(Error::NotFinite { what: "the expression".into(), row: j });
+            }
+            sums.set(j, found);
+        }
+        norms.clear();
+        for (&i, c) in cells.iter().zip(ahead.chunks_exact_mut(v.width())) {
+            let i = i as usize;
+            widen_row(v, i, c);
+            let norm = prepare(simd, c, similarity);
+            if !norm.is_finite() {
+                return Err(Error::NotFinite { what: "the velocity".into(), row: i });
+            }
+            norms.push(norm);
+        }
+        Ok(())
+    }
+
+    /// Multiplies the rows of the neighbors and of cell `i` itself with its `c` (where `ahead` holds it) and,
+    /// if `NORMS`, with `x`.
+    #[inline(always)]
+    fn multiply<S: Simd, const NORMS: bool>(
+        &mut self,
+        simd: S,
+        i: usize,
+        neighbors: &[i32],
+        c: Range<usize>,
+    ) {
+        let Self { rows, ahead, x, members, products, .. } = self;
+        let (rows, c) = (&*rows, &ahead[c]);
+        members.clear();
+        members.extend_from_slice(neighbors);
+        members.push(i as i32);
         products.clear();
-        let (fours, rest) = neighbors.as_chunks::<4>();
-        for &[p, q, r, s] in fours {
-            let four = [row(p), row(q), row(r), row(s)];
-            products.extend_from_slice(&simd::products::<S, E, 4, NORMS>(simd, four, c, x));
+        let mut rest = &members[..];
+        if simd::rows_at_once::<S>(NORMS) == 8 {
+            rest = multiply_by::<S, E, 8, NORMS>(simd, rows, rest, 5, c, x, products);
         }
-        match *rest {
-            [p, q, r] => {
-                let three = [row(p), row(q), row(r)];
-                products.extend_from_slice(&simd::products::<S, E, 3, NORMS>(simd, three, c, x));
-            }
-            [p, q] => {
-                products.extend_from_slice(&simd::products::<S, E, 2, NORMS>(simd, [row(p), row(q)], c, x));
-            }
-            [p] => products.extend_from_slice(&simd::products::<S, E, 1, NORMS>(simd, [row(p)], c, x)),
-            _ => {}
-        }
-        products.extend_from_slice(&simd::products::<S, E, 1, false>(simd, [rows.row(i)], c, x));
+        multiply_by::<S, E, 4, NORMS>(simd, rows, rest, 1, c, x, products);
     }
 
     #[inline(always)]
@@ -169,25 +271,19 @@ impl<E: Element> Scratch<'_, '_, E> {
         simd: S,
         i: usize,
         neighbors: &[i32],
+        c: Range<usize>,
         norm: f64,
         centered: bool,
-    ) -> Result<()> {
-        let Self { rows, sums, c, products, squares, out, .. } = self;
-        for j in neighbors.iter().map(|&j| j as usize).chain([i]) {
-            if sums[j].0.is_nan() {
-                sums[j] = simd::sum_and_square(simd, rows.row(j));
-                if !sums[j].1.is_finite() {
-                    return Err(Error::NotFinite { what: "the expression".into(), row: j });
-                }
-            }
-        }
+    ) {
+        let Self { rows, sums, ahead, products, squares, out, .. } = self;
+        let c = &ahead[c];
         let own = products[neighbors.len()].0;
         let share = if centered { 1.0 / c.len() as f64 } else { 0.0 };
-        let (sum_i, square_i) = sums[i];
+        let (sum_i, square_i) = sums.of(i);
         let start = out.len();
         squares.clear();
         for (&j, &(with_c, with_x)) in neighbors.iter().zip(products.iter()) {
-            let (sum_j, square_j) = sums[j as usize];
+            let (sum_j, square_j) = sums.of(j as usize);
             let difference = sum_j - sum_i;
             squares.push(square_i + square_j - 2.0 * with_x - difference * difference * share);
             out.push(with_c - own);
@@ -199,12 +295,45 @@ impl<E: Element> Scratch<'_, '_, E> {
             let j = j as usize;
             if norm == 0.0 || j == i {
                 *l = f64::NAN;
-            } else if square < E::CANCELLED * (square_i + sums[j].1) {
-                *l = from_displacement(simd, [rows.row(i), rows.row(j)], c, norm, [sums[i], sums[j]], share);
+            } else if square < E::CANCELLED * (square_i + sums.of(j).1) {
+                *l = from_displacement(
+                    simd,
+                    [rows.row(i), rows.row(j)],
+                    c,
+                    norm,
+                    [sums.of(i), sums.of(j)],
+                    share,
+                );
             }
         }
-        Ok(())
     }
+}
+
+/// Multiplies the rows of `members`, `K` at once, as long as there are at least `fewest`; returns those left.
+///
+/// The last group is filled up with its last row: that is faster than a loop over fewer rows, in which the
+/// additions wait for one another.
+#[inline(always)]
+fn multiply_by<'m, S: Simd, E: Element, const K: usize, const NORMS: bool>(
+    simd: S,
+    rows: &RowCache<'_, '_, E>,
+    mut members: &'m [i32],
+    fewest: usize,
+    c: &[f64],
+    x: &[f64],
+    products: &mut Vec<(f64, f64)>,
+) -> &'m [i32] {
+    while members.len() >= fewest {
+        let (group, rest) = members.split_at(members.len().min(K));
+        let mut chosen: [&[E]; K] = [&[]; K];
+        for k in 0..K {
+            chosen[k] = rows.row(group[k.min(group.len() - 1)] as usize);
+        }
+        let found = simd::products::<S, E, K, NORMS>(simd, chosen, c, x);
+        products.extend_from_slice(&found[..group.len()]);
+        members = rest;
+    }
+    members
 }
 
 /// The similarity to a neighbor that is close by, from the displacement itself.
@@ -253,10 +382,7 @@ pub(super) fn prepare<S: Simd>(simd: S, c: &mut [f64], similarity: Similarity) -
 pub(super) fn center<S: Simd>(simd: S, values: &mut [f64]) -> f64 {
     let n = values.len() as f64;
     let mean = simd::sum(simd, values) / n;
-    for x in values.iter_mut() {
-        *x -= mean;
-    }
-    let square = simd::dot(simd, values, values);
+    let square = simd::center(simd, values, mean);
     if square <= n * (4.0 * f64::EPSILON * mean).powi(2) {
         return 0.0;
     }

@@ -15,23 +15,19 @@ use crate::simd;
 /// and all get the same probability.
 #[inline(always)]
 pub(super) fn probabilities<S: Simd>(simd: S, logits: &[f64], scale: f64, out: &mut [f64]) {
-    let mut top = f64::NEG_INFINITY;
-    for l in logits {
-        top = f64::max(top, scale * l);
+    for (p, &l) in out.iter_mut().zip(logits) {
+        *p = scale * l;
     }
+    let top = simd::largest(simd, out);
     if top == f64::NEG_INFINITY {
         out.fill(1.0 / out.len() as f64);
         return;
     }
-    for (p, &l) in out.iter_mut().zip(logits) {
-        *p = scale * l - top;
+    for p in out.iter_mut() {
+        *p -= top;
     }
     simd::exp_in_place(simd, out);
-    let mut sum = 0.0;
-    for p in out.iter() {
-        sum += p;
-    }
-    let share = 1.0 / sum;
+    let share = 1.0 / simd::sum(simd, out);
     for p in out {
         *p *= share;
     }
@@ -39,19 +35,23 @@ pub(super) fn probabilities<S: Simd>(simd: S, logits: &[f64], scale: f64, out: &
 
 /// [`probabilities`] of every row of `graph`.
 pub(super) fn of_rows(graph: &Csr<'_>, logits: &[f64], scale: f64, run: &Run) -> Result<Vec<f64>> {
+    let n = graph.n_rows();
     let mut out = vec![0.0; logits.len()];
-    let edges = |cells: Range<usize>| graph.range(cells.start).start..graph.range(cells.end - 1).end;
-    run.blocks(
-        graph.n_rows(),
-        BLOCK,
-        Vec::new,
-        |scratch: &mut Vec<f64>, cells| {
-            scratch.clear();
-            scratch.resize(edges(cells.clone()).len(), 0.0);
-            simd::dispatch(Rows { graph, logits, scale, cells, out: scratch });
+    let mut rest = &mut out[..];
+    let mut blocks = Vec::with_capacity(n.div_ceil(BLOCK));
+    for start in (0..n).step_by(BLOCK) {
+        let cells = start..n.min(start + BLOCK);
+        let (mine, others) = rest.split_at_mut(graph.range(cells.end - 1).end - graph.range(start).start);
+        blocks.push(Rows { graph, logits, scale, cells, out: mine });
+        rest = others;
+    }
+    run.each(
+        blocks,
+        |rows| rows.cells.len(),
+        |rows| {
+            simd::dispatch(rows);
             Ok(())
         },
-        |scratch, cells| out[edges(cells)].copy_from_slice(scratch),
     )?;
     Ok(out)
 }
