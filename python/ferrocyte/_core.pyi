@@ -55,6 +55,7 @@ __all__ = [
     "row_normalize",
     "rows_of_columns",
     "schur_decomposition",
+    "shuffle_deflate",
     "similarity",
     "similarity_hessian",
     "soft_threshold",
@@ -509,6 +510,9 @@ def map_to_schema(
     `targets` says where each gene goes: a column of the schema, where genes add up; -1 for nowhere; -2 for
     nowhere and not into the totals either. Columns come out sorted, unique and without zeros.
     """
+
+def shuffle_deflate(numbers: NDArray[np.uint32]) -> bytes:
+    """A zlib stream of all lowest bytes of `numbers`, and so on to the highest: HDF5's shuffle and gzip."""
 
 def rows_of_columns(
     data: NDArray[np.float32] | NDArray[np.float64],

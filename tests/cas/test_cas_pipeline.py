@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import threading
+import weakref
 import zlib
 
 import anndata
@@ -13,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from cas_cells import SCHEMA, cells, on_schema, right
-from cas_server import TOKEN, Server, ontology_answer, search_answer, summary_answer
+from cas_server import TOKEN, Say, Server, ontology_answer, search_answer, summary_answer
 from conftest import QUICK
 from ferrocyte._errors import (
     FileFormatError,
@@ -24,10 +27,11 @@ from ferrocyte._errors import (
 )
 from ferrocyte.cas import CASClient, _rows
 from ferrocyte.cas._checkpoint import Journal
-from ferrocyte.cas._deflate import shuffle_deflate
+from ferrocyte.cas._garbage import no_collection
 from ferrocyte.cas._genes import map_genes
 from ferrocyte.cas._prepare import unique_names
 from ferrocyte.cas._symbols import human_symbols, id_of
+from ferrocyte.cas._upload import deflated
 from ferrocyte.cas.errors import CASWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,8 +221,31 @@ def test_only_what_the_service_reads_leaves_the_machine(client, server):
     np.testing.assert_array_equal(totals, np.asarray(adata.X.sum(axis=1)).ravel())
 
 
+def test_what_is_on_its_way_takes_no_memory(make_client, server, monkeypatch):
+    """Counts are gone while the service works, and are made again for another attempt."""
+    from ferrocyte.cas import _prepare
+
+    original, made, alive = _prepare.Prepared.counts, [], []
+
+    def counts(self, start, stop):
+        out = original(self, start, stop)
+        made.append(weakref.ref(out))
+        return out
+
+    def fault(upload):
+        alive.append(sum(ref() is not None for ref in made))
+        return Say(500, {}) if upload.number == 0 else None
+
+    monkeypatch.setattr(_prepare.Prepared, "counts", counts)
+    server.fault = fault
+    adata = cells(6)
+    assert right(annotate(make_client(max_concurrent_requests=1), adata, chunk_size=2), adata, summary_answer)
+    assert alive == [0, 0, 0, 0]
+    assert len(made) == 4
+
+
 def test_the_next_chunk_waits_for_a_place(make_client, server):
-    """At most `max_concurrent_requests` chunks are in memory, and on their way."""
+    """At most `max_concurrent_requests` chunks are on their way."""
     server.work = 0.02
     client = make_client(max_concurrent_requests=3)
     from ferrocyte.cas import _prepare
@@ -499,7 +526,7 @@ def test_10x_two_genomes(client, tmp_path):
 def test_arrays_are_deflated_as_hdf5_does(length, dtype, values, seed):
     """zlib and HDF5 read the stream that is put together from planes."""
     array = np.random.default_rng(seed).integers(0, values, length).astype(dtype)
-    packed = shuffle_deflate(array)
+    packed = deflated(array)
     width = array.dtype.itemsize
     assert zlib.decompress(packed) == array.view(np.uint8).reshape(-1, width).T.tobytes()
     with h5py.File(io.BytesIO(), "w") as file:
@@ -508,6 +535,51 @@ def test_arrays_are_deflated_as_hdf5_does(length, dtype, values, seed):
         )
         dataset.id.write_direct_chunk((0,), packed)
         np.testing.assert_array_equal(dataset[()], array)
+
+
+def test_no_search_for_garbage_while_answers_are_read():
+    """Threads that overlap: the last one to leave switches it on again, if it was on."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with no_collection():
+            inside.set()
+            leave.wait(10)
+
+    assert gc.isenabled()
+    with no_collection():
+        thread = threading.Thread(target=other)
+        thread.start()
+        inside.wait(10)
+        assert not gc.isenabled()
+    assert not gc.isenabled()
+    leave.set()
+    thread.join(10)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    with pytest.raises(ValueError, match="within"), no_collection():
+        raise ValueError("within")
+    assert gc.isenabled()
+
+
+def test_models_stay_apart_though_they_share(client):
+    """Matches share the set of their fields; a change of one is none of another."""
+    data = client.annotate_matrix_cell_type_ontology_aware_strategy(cells(3), show_progress=False).data
+    one, other = data[0].matches[0], data[1].matches[0]
+    assert one.model_fields_set == {"score", "cell_type", "cell_type_ontology_term_id"}
+    one.score = 0.5
+    assert (one.score, other.score) == (0.5, 1.0)
+    assert other.model_dump(exclude_unset=True) == other.model_dump()
+    summary = annotate(client, cells(3)).data[0].matches
+    assert "dataset_ids_with_counts" not in summary[0].model_fields_set
+    summary[0].dataset_ids_with_counts = []
+    assert "dataset_ids_with_counts" not in summary[1].model_fields_set
 
 
 # Sanitised data --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ferrocyte.cas._garbage import no_collection
 from ferrocyte.cas._notices import notify
 from ferrocyte.cas.errors import CheckpointError
 
@@ -141,7 +142,8 @@ class Journal:
             record = json.loads(payload)
             if record["kind"] != self._kind:
                 return True
-            answers = self._adapter.validate_python(record["answers"])
+            with no_collection():
+                answers = self._adapter.validate_python(record["answers"])
             self._known.update(zip(record["cells"], answers, strict=True))
         except (ValueError, KeyError, TypeError, ValidationError):
             return False

@@ -1,8 +1,7 @@
 """One annotation: cells cut into chunks, chunks sent side by side, answers put back in order.
 
-A chunk is selected, brought to the schema and written in worker threads while others are on their way. There
-are never more chunks in memory than requests allowed at a time. What is answered is kept, whatever happens
-to the rest.
+A chunk is selected, brought to the schema, written and sent while others are on their way; only what is being
+written or sent is in memory. What is answered is kept, whatever happens to the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ferrocyte.cas._notices import notify
 from ferrocyte.cas._operations import Operation
 from ferrocyte.cas._prepare import Prepared
 from ferrocyte.cas._retry import Asker, Failed, Limiter, Then
-from ferrocyte.cas._upload import Upload
+from ferrocyte.cas._upload import Counts, Upload
 from ferrocyte.cas.errors import (
     AnnotationIncompleteError,
     CASError,
@@ -164,36 +163,22 @@ class Job:
             del self._current[k]
 
     async def _chunk(self, chunk: _Chunk, limiter: Limiter, executor: ThreadPoolExecutor) -> None:
-        rows = range(chunk.start, chunk.stop)
-        loop = asyncio.get_running_loop()
+        rows: Sequence[int] = range(chunk.start, chunk.stop)
         digests: list[str] = []
+        loop = asyncio.get_running_loop()
         try:
-            # In turn: the first chunk is written and sent before the next ones are even read.
-            async with self._reading:
-                counts = await loop.run_in_executor(executor, self.prepared.counts, chunk.start, chunk.stop)
             if self._journal is not None:
-                context = self.operation.context()
-                digests = await loop.run_in_executor(executor, counts.digests, context)
-                known = [self._journal.get(d) for d in digests]
-                self._keep(
-                    [r for r, a in zip(rows, known, strict=True) if a is not None],
-                    [a for a in known if a is not None],
-                )
-                missing = [i for i, a in enumerate(known) if a is None]
-                if not missing:
+                rows, digests = await self._not_known(self._journal, chunk, executor)
+                if not rows:
                     return
-                if len(missing) < len(known):
-                    counts, digests = counts.take(missing), [digests[i] for i in missing]
-                    rows = [chunk.start + i for i in missing]  # type: ignore[assignment]
         except Exception as err:  # one chunk's trouble must not reach the answers of others
             self._fail(chunk, rows, err, 0)
             return
         if self._stopped is not None:
             self._fail(chunk, rows, self._stopped, 0)
             return
-        names = counts.names
-        upload = Upload(counts, executor)
-        del counts  # the upload drops it once it has a file
+        names = [self.prepared.sent_as[row] for row in rows]
+        upload = Upload(lambda: self._counts(chunk, rows), len(rows), executor)
         request = Request(
             "POST", self.operation.path, self._headers, fields=self.operation.fields, upload=upload
         )
@@ -207,7 +192,7 @@ class Job:
             self._after(failed, chunk, rows)
             return
         except Exception as err:
-            self._fail(chunk, rows, err, 1)
+            self._fail(chunk, rows, err, int(upload.was_made))
             return
         self._keep(rows, answers)
         if self._journal is not None:
@@ -216,6 +201,27 @@ class Job:
                 await asyncio.shield(loop.run_in_executor(self._writer, self._journal.add, digests, answers))
             except CASError as err:
                 self._stopped = self._stopped or err  # the answers are good; sending more would risk them
+
+    def _counts(self, chunk: _Chunk, rows: Sequence[int]) -> Counts:
+        counts = self.prepared.counts(chunk.start, chunk.stop)
+        return counts if len(rows) == len(counts) else counts.take([row - chunk.start for row in rows])
+
+    async def _not_known(
+        self, journal: Journal, chunk: _Chunk, executor: ThreadPoolExecutor
+    ) -> tuple[list[int], list[str]]:
+        """Rows of a chunk that the journal has no answer for, with their digests; the others are kept."""
+        rows = range(chunk.start, chunk.stop)
+        context = self.operation.context()
+        # In turn: the first chunk is written and sent before the next ones are even read.
+        async with self._reading:
+            digests = await asyncio.get_running_loop().run_in_executor(
+                executor, lambda: self._counts(chunk, rows).digests(context)
+            )
+        answers = {row: journal.get(digest) for row, digest in zip(rows, digests, strict=True)}
+        known = [row for row in rows if answers[row] is not None]
+        self._keep(known, [answers[row] for row in known])
+        missing = [row for row in rows if answers[row] is None]
+        return missing, [digests[row - chunk.start] for row in missing]
 
     def _after(self, failed: Failed, chunk: _Chunk, rows: Sequence[int]) -> None:
         """What follows from a chunk without an answer."""

@@ -16,7 +16,7 @@ import contextvars
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -36,6 +36,7 @@ __all__ = ["DEFAULT_URL", "HttpTransport", "Request", "Response", "Secret", "Tra
 
 DEFAULT_URL = "https://cellarium-cloud-api.cellarium.ai"
 _logger = logging.getLogger(__name__)
+_PIECE = 1 << 17
 
 
 class Secret:
@@ -173,8 +174,8 @@ class _Quiet(logging.Filter):
 _quiet = _Quiet()
 
 
-def multipart(fields: Mapping[str, str], upload: bytes) -> tuple[bytes, str]:
-    """A form with a file and text fields, and its content type."""
+def multipart(fields: Mapping[str, str], upload: bytes) -> tuple[list[bytes], str]:
+    """The parts of a form with a file and text fields, and its content type."""
     boundary = secrets.token_hex(16)
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="adata.h5ad"\r\n'
@@ -185,8 +186,19 @@ def multipart(fields: Mapping[str, str], upload: bytes) -> tuple[bytes, str]:
         f"Content-Type: text/plain; charset=utf-8\r\n\r\n{value}"
         for name, value in fields.items()
     )
-    body = b"".join((head.encode(), upload, tail.encode(), f"\r\n--{boundary}--\r\n".encode()))
-    return body, f"multipart/form-data; boundary={boundary}"
+    parts = [head.encode(), upload, f"{tail}\r\n--{boundary}--\r\n".encode()]
+    return parts, f"multipart/form-data; boundary={boundary}"
+
+
+async def _pieces(parts: list[bytes]) -> AsyncIterator[memoryview]:
+    """A body bit by bit, which takes the list apart: what is sent is let go of.
+
+    A socket takes so much at a time, and what is left over would be copied.
+    """
+    while parts:
+        part = memoryview(parts.pop(0))
+        for start in range(0, len(part), _PIECE):
+            yield part[start : start + _PIECE]
 
 
 class HttpTransport:
@@ -235,10 +247,11 @@ class HttpTransport:
         CASConnectionError, CASTimeoutError
         """
         headers = {**request.headers, "Authorization": f"Bearer {self._token.reveal()}"}
-        content: bytes | None = None
+        content: bytes | AsyncIterator[memoryview] | None = None
         if request.upload is not None:
-            data = await request.upload.h5ad()
-            content, headers["Content-Type"] = multipart(request.fields, data)
+            parts, headers["Content-Type"] = multipart(request.fields, await request.upload.h5ad())
+            content, headers["Content-Length"] = _pieces(parts), str(sum(map(len, parts)))
+            del parts
         elif request.json is not None:
             content, headers["Content-Type"] = json.dumps(request.json).encode(), "application/json"
         mark = _ours.set(True)

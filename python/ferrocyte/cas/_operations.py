@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from ferrocyte.cas import models
+from ferrocyte.cas._garbage import no_collection
 from ferrocyte.cas._http import Response
 
 __all__ = ["Operation", "ontology_aware", "search", "summary_statistics"]
@@ -28,6 +30,8 @@ class Operation:
         Where and with what it is sent.
     adapter : pydantic.TypeAdapter
         Of the list of answers to one chunk.
+    parts : str
+        Attribute of an answer with the list of what it consists of.
     check : callable
         Says what is wrong with one answer, or None.
     collect : callable
@@ -38,6 +42,7 @@ class Operation:
     path: str
     fields: Mapping[str, str]
     adapter: TypeAdapter[Any]
+    parts: str
     check: Callable[[Any], str | None]
     collect: Callable[[list[Any]], Any]
 
@@ -53,10 +58,11 @@ class Operation:
         ValueError
             If they are not exactly the answers for these cells.
         """
-        if response.parsed is not None:
-            answers = self.adapter.validate_python(response.parsed)
-        else:
-            answers = self.adapter.validate_json(response.body)
+        with no_collection():
+            if response.parsed is not None:
+                answers = self.adapter.validate_python(response.parsed)
+            else:
+                answers = self.adapter.validate_json(response.body)
         by_name = {answer.query_cell_id: answer for answer in answers}
         if len(by_name) < len(answers):
             raise ValueError(f"{len(answers) - len(by_name)} cells are answered more than once")
@@ -68,7 +74,26 @@ class Operation:
             wrong = self.check(answer)
             if wrong is not None:
                 raise ValueError(f"cell {answer.query_cell_id!r}: {wrong}")
+            _share_fields_set(getattr(answer, self.parts))
         return [by_name[name] for name in names]
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> set[str]:
+    return set(kind.model_fields)
+
+
+def _share_fields_set(models: Sequence[BaseModel]) -> None:
+    """Let models of one kind share the set of names of fields that were given, where it has all of them.
+
+    Each has one of its own at first, which is a third of its memory. As all names are in it, nothing that is
+    done to one model changes it for the others.
+    """
+    if models:
+        names = _fields(type(models[0]))
+        for model in models:
+            if len(model.__pydantic_fields_set__) == len(names):
+                object.__setattr__(model, "__pydantic_fields_set__", names)
 
 
 _SUMMARY = TypeAdapter(list[models.CellTypeSummaryStatisticsResults.NeighborhoodAnnotation])
@@ -96,6 +121,7 @@ def summary_statistics(model: str, extended: bool) -> Operation:
         f"{_OPERATIONS}/annotate-cell-type-summary-statistics-strategy",
         {"model_name": model, "include_extended_output": str(bool(extended))},
         _SUMMARY,
+        "matches",
         _has_matches,
         lambda answers: models.CellTypeSummaryStatisticsResults.model_construct(data=answers),
     )
@@ -112,6 +138,7 @@ def ontology_aware(model: str, prune_threshold: float, weighting_prefactor: floa
             "weighting_prefactor": str(float(weighting_prefactor)),
         },
         _ONTOLOGY,
+        "matches",
         _was_weighed,
         lambda answers: models.CellTypeOntologyAwareResults.model_construct(data=answers, model_name=model),
     )
@@ -124,6 +151,7 @@ def search(model: str) -> Operation:
         f"{_OPERATIONS}/nearest-neighbor-search",
         {"model_name": model},
         _SEARCH,
+        "neighbors",
         _has_neighbors,
         lambda answers: models.MatrixQueryResults.model_construct(data=answers),
     )

@@ -81,14 +81,12 @@ def _floats(values: Any) -> NDArray[Any]:
 
 
 def _csr(indptr: Any, indices: Any, data: Any, n_columns: int) -> sp.csr_matrix:
-    """A checked CSR matrix over arrays that are used where they lie when they can be."""
-    try:
-        return sp.csr_matrix(
-            (_floats(data), np.asarray(indices).astype(np.int32, copy=False), indptr),
-            shape=(len(indptr) - 1, n_columns),
-        )
-    except ValueError as err:
-        raise InvalidDataError(f"The matrix is damaged: {err}.") from None
+    """A CSR matrix over arrays that are used where they lie when they can be; the core checks them."""
+    data = _floats(data)
+    out = sp.csr_matrix((len(indptr) - 1, n_columns), dtype=data.dtype)
+    # The constructor would copy what is a piece of a longer array.
+    out.data, out.indices, out.indptr = data, np.asarray(indices).astype(np.int32, copy=False), indptr
+    return out
 
 
 class _Rows:

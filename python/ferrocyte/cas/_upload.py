@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrocyte.cas._deflate import LEVEL, shuffle_deflate
+from ferrocyte import _core
 
-__all__ = ["Counts", "GeneList", "Upload"]
+__all__ = ["Counts", "GeneList", "Upload", "deflated"]
+
+_LEVEL = 1
+
+
+def deflated(array: NDArray[Any]) -> bytes:
+    """A whole 1-D array, not empty, as one chunk of a dataset with the filters shuffle and gzip."""
+    if array.dtype.itemsize == 4:
+        return _core.shuffle_deflate(np.ascontiguousarray(array).view(np.uint32))
+    # Names: few, and all alike.
+    planes = np.ascontiguousarray(array).view(np.uint8).reshape(array.size, -1).T
+    return zlib.compress(planes.tobytes(), _LEVEL)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class _Packed:
     def of(cls, array: NDArray[Any], dtype: Any = None) -> _Packed:
         if array.size == 0 or array.dtype.itemsize == 0:
             return cls(dtype or array.dtype, array.size, None)
-        return cls(dtype or array.dtype, array.size, shuffle_deflate(array))
+        return cls(dtype or array.dtype, array.size, deflated(array))
 
     def write(self, group: h5py.Group, name: str) -> h5py.Dataset:
         if self.chunk is None:
@@ -48,7 +60,7 @@ class _Packed:
             chunks=(self.length,),
             shuffle=True,
             compression="gzip",
-            compression_opts=LEVEL,
+            compression_opts=_LEVEL,
         )
         dataset.id.write_direct_chunk((0,), self.chunk)
         return dataset
@@ -180,32 +192,34 @@ def _frame(file: h5py.File, name: str, index: _Packed, columns: list[str]) -> h5
 
 
 class Upload:
-    """Counts that become a file when somebody needs one; then only the file is kept.
+    """Counts on their way: made when they are needed, and again for another attempt.
+
+    What waits for its turn, or for its answer, takes no memory; making counts and their file again takes some
+    hundredths of a second.
 
     Parameters
     ----------
-    counts : Counts
+    make : callable
+        Makes the counts, in a worker thread.
+    n_cells : int
+        How many cells they are of.
     executor : concurrent.futures.Executor
         Where the file is written.
     """
 
-    def __init__(self, counts: Counts, executor: Executor) -> None:
-        self._counts: Counts | None = counts
+    def __init__(self, make: Callable[[], Counts], n_cells: int, executor: Executor) -> None:
+        self._make = make
         self._executor = executor
-        self._file: bytes | None = None
-        self.n_cells = len(counts)
+        self.n_cells = n_cells
+        self.was_made = False
 
     @property
     def counts(self) -> Counts:
         """The counts, for a transport that needs no file."""
-        if self._counts is None:
-            raise RuntimeError("These counts were turned into a file already.")
-        return self._counts
+        counts = self._make()
+        self.was_made = True
+        return counts
 
     async def h5ad(self) -> bytes:
-        """The file; written once, however often it is sent."""
-        if self._file is None:
-            loop = asyncio.get_running_loop()
-            self._file = await loop.run_in_executor(self._executor, self.counts.to_h5ad)
-            self._counts = None
-        return self._file
+        """The file; who takes it should let go of it when it is sent."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: self.counts.to_h5ad())

@@ -81,7 +81,11 @@ impl<'a, E: Element> Matrix<'a, E> {
         if !ends || indices.len() != data.len() || indptr.windows(2).any(|w| w[1] < w[0]) {
             return Err(Error::Structure("row pointers, columns and values do not fit together".into()));
         }
-        if let Some(j) = indices.iter().find(|&&j| usize::try_from(j).map_or(true, |j| j >= n_cols)) {
+        // A negative column is a huge one. The largest is found faster than the first that is too large.
+        let largest = indices.iter().fold(0, |most, &j| most.max(j as u32));
+        if largest as usize >= n_cols && !indices.is_empty() {
+            let outside = |j: &&i32| usize::try_from(**j).map_or(true, |j| j >= n_cols);
+            let j = indices.iter().find(outside).copied().unwrap_or_default();
             return Err(Error::Structure(format!("column {j} is outside of 0..{n_cols}")));
         }
         let position = (0..n_cols as u32).collect();
@@ -185,6 +189,14 @@ impl<'a, E: Element> Matrix<'a, E> {
                 let range = indptr[i] as usize..indptr[i + 1] as usize;
                 (Some(&indices[range.clone()]), &data[range])
             }
+        }
+    }
+
+    /// Number of stored values of a sparse matrix.
+    pub(crate) fn n_stored(&self) -> Option<usize> {
+        match &self.storage {
+            Storage::Dense(_) => None,
+            Storage::Sparse { data, .. } => Some(data.len()),
         }
     }
 

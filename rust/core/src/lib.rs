@@ -57,6 +57,7 @@
 pub mod algebra;
 pub mod annotation;
 pub mod csr;
+pub mod deflate;
 pub mod drivers;
 pub mod error;
 pub mod fate;

@@ -5,6 +5,7 @@
 mod algebra;
 mod annotation;
 mod array;
+mod deflate;
 mod drivers;
 mod error;
 mod fate;
@@ -34,6 +35,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     walk::register(module)?;
     scores::register(module)?;
     schema::register(module)?;
+    deflate::register(module)?;
     annotation::register(module)?;
     spectral::register(module)?;
     gpcca::register(module)?;
