@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import pickle
 import threading
 import time
 import traceback
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -284,8 +286,14 @@ def test_options_of_questions_that_can_not_be_used(server, client):
     for wrong in ({"chunk_size": 0}, {"chunk_size": 501}, {"chunk_size": "many"}, {"on_error": "ignore"}):
         with pytest.raises(InvalidOptionError):
             client.search_matrix(adata, **wrong)
-    with pytest.raises(InvalidOptionError, match="prune_threshold"):
-        client.annotate_matrix_cell_type_ontology_aware_strategy(adata, prune_threshold=float("nan"))
+    for value in (float("nan"), "much", None, [1], True):
+        for name in ("prune_threshold", "weighting_prefactor"):
+            with pytest.raises(InvalidOptionError, match=f"`{name}` to be a finite number"):
+                client.annotate_matrix_cell_type_ontology_aware_strategy(adata, **{name: value})
+        with pytest.raises(InvalidOptionError, match="`min_acceptable_score` to be a finite number"):
+            client.annotate_into(adata, min_acceptable_score=value)
+    with pytest.raises(InvalidOptionError, match="`key_added` to be a name"):
+        client.annotate_into(adata, key_added=3)
     assert not server.uploads
 
 
@@ -495,6 +503,28 @@ def test_annotate_into_is_all_or_nothing(server, client):
     assert (np.diff(adata.obsm["cas_cl_scores"].indptr) == 0).tolist() == lost.tolist()
 
 
+def test_annotate_into_does_not_pay_in_vain(server, client):
+    """Without an ontology, or without an answer about it, nothing is sent."""
+    server.route = lambda path, k: Say(404, {"detail": "gone"}) if "cell-ontology-resource" in path else None
+    with pytest.raises(NotFoundError):
+        client.annotate_into(cells(5))
+    server.route, server.ontological = None, False
+    other = CASClient(TOKEN, server.url, **QUICK)
+    with pytest.raises(InvalidDataError, match="has no ontology"):
+        other.annotate_into(cells(5))
+    other.close()
+    assert not server.uploads
+
+
+def test_results_are_short_on_a_screen(server, client):
+    results = client.search_matrix(cells(7))
+    assert repr(results) == str(results) == "MatrixQueryResults(7 cells)"
+    server.fault = lambda u: Say(400, {"detail": "bad"}) if "cell-4" in u.names else None
+    with pytest.warns(CASWarning):
+        results = client.search_matrix(cells(7), chunk_size=3, on_error="partial")
+    assert repr(results) == "MatrixQueryResults(4 cells, 3 without an answer)"
+
+
 def test_frames(client):
     adata = cells(5)
     summary = client.annotate_matrix_cell_type_summary_statistics_strategy(adata).to_frame()
@@ -528,6 +558,32 @@ def test_inside_a_running_loop(server, client):
         return client.search_matrix(adata, chunk_size=2)
 
     assert right(asyncio.run(cell_of_a_notebook()), adata, search_answer)
+
+
+def test_a_client_that_nobody_closes(server):
+    """Its thread ends and its connections are closed, without a word, when nobody knows it any more."""
+    client = CASClient(TOKEN, server.url, **QUICK)
+    client.search_matrix(cells(5), chunk_size=1)
+    thread = next(t for t in threading.enumerate() if t.name == "ferrocyte-cas-loop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        del client
+        gc.collect()
+        thread.join(10)
+        gc.collect()
+    assert not thread.is_alive()
+
+
+def test_closing_is_idempotent(server):
+    unused = CASClient(TOKEN, server.url, **QUICK)
+    before = threading.active_count()
+    unused.close()
+    assert threading.active_count() == before
+    with CASClient(TOKEN, server.url, **QUICK) as client:
+        client.search_matrix(cells(3))
+        client.close()
+        client.close()
+        assert len(client.search_matrix(cells(3)).data) == 3
 
 
 def test_from_many_threads(server, client):

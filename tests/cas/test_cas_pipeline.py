@@ -32,7 +32,7 @@ from ferrocyte.cas._genes import map_genes
 from ferrocyte.cas._prepare import unique_names
 from ferrocyte.cas._symbols import human_symbols, id_of
 from ferrocyte.cas._upload import deflated
-from ferrocyte.cas.errors import CASWarning
+from ferrocyte.cas.errors import AnnotationIncompleteError, CASWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -377,6 +377,31 @@ def test_what_is_no_counts_is_refused(client, server, tmp_path, change, says, in
         adata.write_h5ad(matrix)
     with pytest.raises(InvalidDataError, match=says):
         annotate(client, matrix)
+    assert not server.uploads
+
+
+def test_what_float32_can_not_hold_is_refused(client, server):
+    """Whether in one value or in the sum of a cell, and for NaN also where odd values are allowed."""
+    adata = cells(5)
+    adata.X = sp.csr_matrix(adata.X.astype(np.float64) * 1e38)
+    with pytest.raises(InvalidDataError, match="beyond what the service takes"):
+        annotate(client, adata)
+    adata.X = sp.csr_matrix((adata.X > 0).astype(np.float64) * 3e38)
+    nan = cells(5)
+    nan.X = nan.X * np.nan
+    for matrix, options in ((adata, {}), (nan, {"check_counts": False})):
+        with pytest.raises(AnnotationIncompleteError, match="NaN, infinite values, or more than") as caught:
+            annotate(client, matrix, **options)
+        assert {f.attempts for f in caught.value.failures} == {0}
+    assert not server.uploads
+
+
+@pytest.mark.parametrize("name", ["\ud800", "ends\0"])
+def test_names_that_can_not_be_sent(client, server, name):
+    adata = cells(5)
+    adata.obs.index = pd.Index(["a", "b", name, "d", "e"], dtype=object)
+    with pytest.raises(InvalidDataError, match="can not be sent"):
+        annotate(client, adata)
     assert not server.uploads
 
 

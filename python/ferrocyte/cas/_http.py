@@ -190,13 +190,13 @@ def multipart(fields: Mapping[str, str], upload: bytes) -> tuple[list[bytes], st
     return parts, f"multipart/form-data; boundary={boundary}"
 
 
-async def _pieces(parts: list[bytes]) -> AsyncIterator[memoryview]:
+async def _pieces(parts: list[bytes]) -> AsyncIterator[bytes]:
     """A body bit by bit, which takes the list apart: what is sent is let go of.
 
     A socket takes so much at a time, and what is left over would be copied.
     """
     while parts:
-        part = memoryview(parts.pop(0))
+        part = parts.pop(0)
         for start in range(0, len(part), _PIECE):
             yield part[start : start + _PIECE]
 
@@ -247,7 +247,7 @@ class HttpTransport:
         CASConnectionError, CASTimeoutError
         """
         headers = {**request.headers, "Authorization": f"Bearer {self._token.reveal()}"}
-        content: bytes | AsyncIterator[memoryview] | None = None
+        content: bytes | AsyncIterator[bytes] | None = None
         if request.upload is not None:
             parts, headers["Content-Type"] = multipart(request.fields, await request.upload.h5ad())
             content, headers["Content-Length"] = _pieces(parts), str(sum(map(len, parts)))

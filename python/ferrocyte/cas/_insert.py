@@ -16,7 +16,18 @@ from ferrocyte.cas.models import (
     CellTypeSummaryStatisticsResults,
 )
 
-__all__ = ["put_into"]
+__all__ = ["check_key", "put_into"]
+
+
+def check_key(key: Any) -> None:
+    """Refuse what can not be the start of names of columns.
+
+    Raises
+    ------
+    InvalidOptionError
+    """
+    if not isinstance(key, str) or not key:
+        raise InvalidOptionError(f"Expected `key_added` to be a name, found {key!r}.")
 
 
 def put_into(
@@ -37,8 +48,7 @@ def put_into(
     InvalidDataError
         If cells have no answer, unless the results say so themselves in `failures`.
     """
-    if not isinstance(key, str) or not key:
-        raise InvalidOptionError(f"Expected `key_added` to be a name, found {key!r}.")
+    check_key(key)
     if isinstance(results, CellTypeSummaryStatisticsResults):
         columns = _majority(results)
         scores = None

@@ -29,9 +29,16 @@ class LoopThread:
     """Runs coroutines one after the other or side by side, for callers that are not asynchronous.
 
     The thread starts at the first call; a forked process gets a thread of its own.
+
+    Parameters
+    ----------
+    at_end : callable, optional
+        Makes a coroutine that closes what belongs to the loop, run when the thread ends: at `close`, or when
+        nobody knows this object any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_end: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        self._at_end = at_end
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
@@ -41,12 +48,14 @@ class LoopThread:
         with self._lock:
             if self._loop is not None and self._process == os.getpid() and not self._loop.is_closed():
                 return self._loop
-            loop = asyncio.new_event_loop()
+            loop, at_end = asyncio.new_event_loop(), self._at_end
 
-            def serve() -> None:
+            def serve() -> None:  # knows nothing of `self`, whose end it waits for
                 asyncio.set_event_loop(loop)
                 try:
                     loop.run_forever()
+                    if at_end is not None:
+                        loop.run_until_complete(at_end())
                 finally:
                     loop.run_until_complete(loop.shutdown_asyncgens())
                     loop.close()

@@ -18,6 +18,7 @@ from ferrocyte._errors import (
     MissingDataError,
     suggest,
 )
+from ferrocyte.cas._arguments import finite
 from ferrocyte.cas.models import CellOntologyResource, CellTypeOntologyAwareResults
 
 __all__ = [
@@ -151,10 +152,7 @@ def _depths(
 def _check(min_acceptable_score: Any, top_k: Any) -> tuple[float, int]:
     if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1:
         raise InvalidOptionError(f"Expected `top_k` to be a positive whole number, found {top_k!r}.")
-    score = float(min_acceptable_score)
-    if not np.isfinite(score):
-        raise InvalidOptionError(f"Expected `min_acceptable_score` to be finite, found {score}.")
-    return score, int(top_k)
+    return finite(min_acceptable_score, "min_acceptable_score"), int(top_k)
 
 
 def _calls(

@@ -62,6 +62,8 @@ def check_values(values: NDArray[Any], where: str, threads: int) -> None:
         raise InvalidDataError(f"Expected counts in {where}, found NaN or infinite values. Nothing was sent.")
     if negative is not None:
         raise InvalidDataError(_negative(where))
+    if values.dtype == np.float64 and values.size and values.max() > np.finfo(np.float32).max:
+        raise InvalidDataError(_too_large(where))
     if fractional > _FRACTIONAL * nonzero:
         raise InvalidDataError(
             f"Expected counts in {where}, found {100 * fractional / nonzero:.0f} % fractional values, as "
@@ -76,6 +78,10 @@ def _negative(where: str) -> str:
         f"Expected counts in {where}, found negative values, as after scaling. Pass the matrix with raw "
         "counts (is it in `adata.raw` or a layer? `count_matrix_input='raw.X'`)."
     )
+
+
+def _too_large(where: str) -> str:
+    return f"Expected counts in {where}, found values beyond what the service takes (float32, 3.4e38)."
 
 
 class Prepared:
@@ -109,7 +115,7 @@ class Prepared:
         Raises
         ------
         InvalidDataError
-            If a file holds values there that are no counts.
+            If values there are no counts, or no numbers that can be sent.
         """
         rows = self._source.read(start, stop)
         if self._check:
@@ -118,6 +124,12 @@ class Prepared:
         data, indices, indptr, totals = _core.map_to_schema(
             rows, self.targets, len(self.genes), threads=self._threads
         )
+        if not np.isfinite(totals).all() or (len(data) and not np.isfinite(data.max())):
+            # Whatever else is allowed: these would make every answer worthless.
+            where = f"{self._source.where}, cells {start} to {stop - 1}"
+            raise InvalidDataError(
+                f"Expected counts in {where}, found NaN, infinite values, or more than float32 holds."
+            )
         return Counts(self.sent_as[start:stop], self.genes, data, indices, indptr, totals)
 
 

@@ -109,7 +109,25 @@ def open_source(matrix: Any, count_matrix: CountMatrixInput) -> Source:
             f"Expected cells and genes in {source.where}, found {len(source.cells)} cells and "
             f"{len(source.var)} genes."
         )
+    try:
+        _check_names(source.cells)
+    except InvalidDataError:
+        source.stack.close()
+        raise
     return source
+
+
+def _check_names(cells: list[str]) -> None:
+    """Answers come by name: each has to survive the way there and back."""
+    text = "\n".join(cells)
+    if "\0" not in text and text.isascii():
+        return
+    for name in cells:
+        # Fixed-length strings of HDF5 end at a zero.
+        if name.endswith("\0") or any("\ud800" <= c <= "\udfff" for c in name):
+            raise InvalidDataError(
+                f"The name {name!r} of a cell can not be sent: it is no valid text. Rename it in `obs_names`."
+            )
 
 
 def _no_raw(where: str) -> MissingDataError:

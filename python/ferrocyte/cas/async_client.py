@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import operator
 import os
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,10 +16,11 @@ from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeE
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte.cas import _ontology, _operations
+from ferrocyte.cas._arguments import finite, positive, token
 from ferrocyte.cas._chunks import Job, OnError, check_on_error
 from ferrocyte.cas._deprecated import DeprecatedMethods
 from ferrocyte.cas._http import HttpTransport, Secret, Transport, clean_url, hide_user
-from ferrocyte.cas._insert import put_into
+from ferrocyte.cas._insert import check_key, put_into
 from ferrocyte.cas._notices import notify
 from ferrocyte.cas._operations import Operation
 from ferrocyte.cas._prepare import Prepared, prepare
@@ -48,37 +48,6 @@ __all__ = ["AsyncCASClient"]
 _logger = logging.getLogger(__name__)
 _LOW_QUOTA = 25_000
 Path = str | os.PathLike[str]
-
-
-def _positive(value: Any, name: str, kind: type = int) -> Any:
-    if kind is int:
-        try:
-            number: Any = operator.index(value) if not isinstance(value, bool) else 0
-        except TypeError:
-            number = 0
-    else:
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-    if not 0 < number < float("inf"):
-        what = "a positive whole number" if kind is int else "a positive number of seconds"
-        raise InvalidOptionError(f"Expected `{name}` to be {what}, found {value!r}.")
-    return number
-
-
-def _token(value: Any) -> Secret:
-    if value is None:
-        value = os.environ.get("CAS_API_TOKEN", "")
-    if not isinstance(value, str):
-        raise InvalidTypeError(f"Expected `api_token` to be a string, found `{type(value).__name__}`.")
-    value = value.strip()
-    if not value:
-        raise InvalidOptionError(
-            "No token for the annotation service. Pass `api_token=...` or set the environment variable "
-            "CAS_API_TOKEN."
-        )
-    if not value.isascii() or not value.isprintable():
-        # The value itself must not be shown, and httpx would show it.
-        raise InvalidOptionError("Expected `api_token` to be printable ASCII characters; found others in it.")
-    return Secret(value)
 
 
 class AsyncCASClient(DeprecatedMethods):
@@ -118,20 +87,20 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         transport: Transport | None = None,
     ) -> None:
         policy = Policy(
-            attempts=_positive(num_attempts_per_chunk, "num_attempts_per_chunk"),
-            delay=_positive(retry_delay, "retry_delay", float),
-            max_delay=_positive(max_retry_delay, "max_retry_delay", float),
-            request_timeout=_positive(request_timeout, "request_timeout", float),
-            total_timeout=_positive(total_timeout, "total_timeout", float),
+            attempts=positive(num_attempts_per_chunk, "num_attempts_per_chunk"),
+            delay=positive(retry_delay, "retry_delay", float),
+            max_delay=positive(max_retry_delay, "max_retry_delay", float),
+            request_timeout=positive(request_timeout, "request_timeout", float),
+            total_timeout=positive(total_timeout, "total_timeout", float),
         )
-        connect = _positive(connect_timeout, "connect_timeout", float)
-        self._max_concurrent = _positive(max_concurrent_requests, "max_concurrent_requests")
+        connect = positive(connect_timeout, "connect_timeout", float)
+        self._max_concurrent = positive(max_concurrent_requests, "max_concurrent_requests")
         self._threads = threads(n_jobs)
         self._where = type(transport).__name__
         secret = Secret("")
         if transport is None:
             url = clean_url(api_url or os.environ.get("CAS_API_URL"))
-            secret, self._where = _token(api_token), hide_user(url)
+            secret, self._where = token(api_token), hide_user(url)
             transport = HttpTransport(
                 url, secret, connect_timeout=connect, max_connections=self._max_concurrent + 5
             )
@@ -247,7 +216,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         jobs: list[Job] | None = None,
     ) -> Any:
         """All that the three questions about cells share; `jobs` takes the job, for who may interrupt it."""
-        chunk_size = _positive(chunk_size, "chunk_size")
+        chunk_size = positive(chunk_size, "chunk_size")
         check_on_error(on_error)
         count_matrix = matrix_input(count_matrix_input)
         action = _action()
@@ -356,12 +325,8 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         **how: Any,
     ) -> CellTypeOntologyAwareResults:
         """As :meth:`CASClient.annotate_matrix_cell_type_ontology_aware_strategy`."""
-        for name, value in (
-            ("prune_threshold", prune_threshold),
-            ("weighting_prefactor", weighting_prefactor),
-        ):
-            if isinstance(value, bool) or not float("-inf") < float(value) < float("inf"):
-                raise InvalidOptionError(f"Expected `{name}` to be a finite number, found {value!r}.")
+        prune_threshold = finite(prune_threshold, "prune_threshold")
+        weighting_prefactor = finite(weighting_prefactor, "weighting_prefactor")
         return await self._run(
             matrix,
             lambda model: _operations.ontology_aware(model, prune_threshold, weighting_prefactor),
@@ -387,7 +352,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         **how: Any,
     ) -> MatrixQueryResults:
         """As :meth:`CASClient.search_matrix`."""
-        if _positive(chunk_size, "chunk_size") > 500:
+        if positive(chunk_size, "chunk_size") > 500:
             raise InvalidOptionError(
                 f"Expected `chunk_size` of a search to be at most 500, which is what the service takes, "
                 f"found {chunk_size}."
@@ -499,8 +464,12 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             raise InvalidOptionError(
                 f"Expected `strategy` to be 'ontology' or 'summary', found {strategy!r}."
             )
+        check_key(key_added)
+        least = finite(min_acceptable_score, "min_acceptable_score")
         if results is None:
             if strategy == "ontology":
+                # Before cells are paid for: without an ontology their answers would have no place.
+                await self._ontology(options.get("cas_model_name"), _action())
                 results = await self.annotate_matrix_cell_type_ontology_aware_strategy(
                     adata, **options, jobs=jobs
                 )
@@ -516,7 +485,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             results,
             key_added,
             ontology=ontology,
-            least=min_acceptable_score,
+            least=least,
             use_shortest_path=use_shortest_path,
         )
         return results

@@ -103,7 +103,7 @@ class CASClient(DeprecatedMethods):
             n_jobs=n_jobs,
             transport=transport,
         )
-        self._thread = LoopThread()
+        self._thread = LoopThread(self._client._service.transport.aclose)
 
     @classmethod
     def local(
@@ -153,7 +153,7 @@ class CASClient(DeprecatedMethods):
         """
         out = cls.__new__(cls)
         out._client = AsyncCASClient.local(reference, cell_type_column, n_jobs=n_jobs, **options)
-        out._thread = LoopThread()
+        out._thread = LoopThread(out._client._service.transport.aclose)
         return out
 
     def __repr__(self) -> str:
@@ -167,7 +167,6 @@ class CASClient(DeprecatedMethods):
 
     def close(self) -> None:
         """Close connections and stop the thread. The client can be used again."""
-        self._thread.run(self._client.aclose)
         self._thread.close()
 
     def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -6,7 +6,7 @@ no answer. Every list of results has `to_frame` for a table, and `failures` for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -34,12 +34,21 @@ class _Model(BaseModel):
 class _Results(_Model):
     """A list of answers, and what is missing in it."""
 
+    data: list[Any]
     _failures: list[ChunkFailure] = PrivateAttr(default_factory=list)
 
     @property
     def failures(self) -> list[ChunkFailure]:
         """Groups of cells without an answer; empty unless ``on_error="partial"`` let some through."""
         return self._failures
+
+    def __repr__(self) -> str:
+        """Short: answers for fifty thousand cells are no use on a screen, and take minutes to get there."""
+        lost = sum(len(failure.cell_names) for failure in self._failures)
+        more = f", {lost:,} without an answer" if lost else ""
+        return f"{type(self).__name__}({len(self.data):,} cells{more})"
+
+    __str__ = __repr__
 
 
 class CellTypeSummaryStatisticsResults(_Results):
