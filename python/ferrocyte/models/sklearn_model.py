@@ -43,6 +43,16 @@ class SKLearnModel(BaseModel):
         If `model` is no estimator; says ``Expected model to be of type``.
     InvalidOptionError
         If there is no such argument; says ``Unable to detect``.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> from sklearn.svm import SVR
+    >>> adata = fc.datasets.bone_marrow()
+    >>> model = fc.models.SKLearnModel(adata, SVR())
+    >>> model = model.prepare(adata.var_names[0], None, "palantir_pseudotime").fit()
+    >>> model.predict().shape
+    (200,)
     """
 
     def __init__(

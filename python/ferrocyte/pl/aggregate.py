@@ -58,6 +58,16 @@ def aggregated_frame(
     ------
     MissingDataError
         If there are no fate probabilities, no such lineage, column or cluster.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> table = fc.pl.aggregated_frame(adata, cluster_key="cell_type")
+    >>> table.columns.tolist()
+    ['cluster', 'lineage', 'mean', 'sem', 'n_cells']
     """
     fates, groups = _read(adata, backward, lineages, cluster_key, clusters)
     rows = []
@@ -172,6 +182,14 @@ def aggregate_fate_probabilities(
         For an unknown mode, or `cluster_key=None` where clusters are needed.
     MissingDataError
         If something named is not there; for the PAGA modes, `uns["paga"]`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> ax = fc.pl.aggregate_fate_probabilities(adata, mode="heatmap", cluster_key="cell_type", show=False)
     """
     from ferrocyte.pl import _aggregate_panels as draw
 

@@ -65,6 +65,16 @@ def simplex_frame(
     ----------
     .. [1] L. Velten et al., Nat. Cell Biol. 19 (2017).
     .. [2] M. Lange et al., Nat. Methods 19 (2022).
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> cells, rim = fc.pl.simplex_frame(adata.obsm["lineages_fwd"])
+    >>> cells.shape, rim.index.tolist()
+    ((300, 2), ['A', 'B', 'C'])
     """
     from ferrocyte.pl._circle_order import MOST, shortest_tour, tour_distances
 
@@ -178,6 +188,16 @@ def circular_projection(
         For fewer than 3 lineages; says ``Expected at least `3` lineages``.
     InvalidOptionError
         If none of the keys is there, or an option is unknown.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> ax = fc.pl.circular_projection(adata, keys="cell_type", show=False)
+    >>> ax.get_title()
+    'cell_type'
     """
     from ferrocyte.pl._cells import draw_cells, draw_values
     from ferrocyte.pl._common import finish, root_figure

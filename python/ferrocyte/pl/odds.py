@@ -65,6 +65,16 @@ def log_odds_frame(
         If there are no fate probabilities, no such lineage or no such column.
     InvalidDataError
         If times are not numbers, or no cell is left.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> adata.obs["day"] = adata.obs["pseudotime"].round().astype("category")
+    >>> fc.pl.log_odds_frame(adata, "A", "B", time_key="day").shape[0]  # where either is possible
+    232
     """
     fates = Lineage.from_adata(adata, backward=backward)
     first = fates[lineage_1].X[:, 0]
@@ -179,6 +189,15 @@ def log_odds(
         If a key is not there.
     InvalidOptionError
         If `threshold` is a list of another length than `keys`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> adata.obs["day"] = adata.obs["pseudotime"].round().astype("category")
+    >>> ax = fc.pl.log_odds(adata, "A", "B", time_key="day", keys="cell_type", show=False)
     """
     from ferrocyte.pl._cells import cell_values
     from ferrocyte.pl._common import category_colors, finish, is_interactive

@@ -63,6 +63,18 @@ def heatmap_frame(
         If `gene_order` names another gene.
     InvalidOptionError
         If `n_convolve` is not positive.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> models = fc.pl.fit_trends(
+    ...     adata, fc.models.GAM(adata), adata.var_names[:3], time_key="pseudotime", show_progress_bar=False
+    ... )
+    >>> fc.pl.heatmap_frame(models, "A").shape
+    (3, 200)
     """
     table = raw_frame(models, lineage)
     table[:] = _smooth(table.to_numpy(), n_convolve)
@@ -224,6 +236,23 @@ def heatmap(
     ------
     InvalidOptionError, InvalidTypeError, MissingDataError, InvalidDataError, FitError
         See :func:`fit_trends` and :func:`heatmap_frame`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> genes = adata.var_names[:10].tolist()
+    >>> fc.pl.heatmap(
+    ...     adata,
+    ...     fc.models.GAM(adata),
+    ...     genes,
+    ...     time_key="pseudotime",
+    ...     lineages="A",
+    ...     save="heatmap.png",
+    ...     show_progress_bar=False,
+    ... )
     """
     from ferrocyte.pl import _heatmap_panels as draw
     from ferrocyte.pl._heatmap import as_colormap

@@ -94,6 +94,19 @@ def fit_trends(
     -----
     FerrocyteWarning
         If some models fail; names them.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> genes = adata.var_names[:3].tolist()
+    >>> models = fc.pl.fit_trends(
+    ...     adata, fc.models.GAM(adata), genes, time_key="pseudotime", show_progress_bar=False
+    ... )
+    >>> list(models["gene00000"])
+    ['A', 'B', 'C']
     """
     resolved = resolve_signals(
         adata,
@@ -126,6 +139,18 @@ def trends_frame(models: Models) -> pd.DataFrame:
     ------
     InvalidDataError
         If every model failed.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> models = fc.pl.fit_trends(
+    ...     adata, fc.models.GAM(adata), ["gene00000"], time_key="pseudotime", show_progress_bar=False
+    ... )
+    >>> fc.pl.trends_frame(models).columns.tolist()
+    ['signal', 'lineage', 'x', 'y', 'lower', 'upper']
     """
     parts = []
     for signal, row in models.items():
@@ -258,6 +283,23 @@ def gene_trends(
     ------
     InvalidOptionError, InvalidTypeError, MissingDataError, FitError
         See :func:`fit_trends`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> genes = adata.var_names[:3].tolist()
+    >>> figure = fc.pl.gene_trends(
+    ...     adata,
+    ...     fc.models.GAM(adata),
+    ...     genes,
+    ...     time_key="pseudotime",
+    ...     return_figure=True,
+    ...     show_progress_bar=False,
+    ... )
+    >>> figure.savefig("trends.png")
     """
     from ferrocyte.pl._common import legend_place
 
