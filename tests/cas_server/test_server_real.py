@@ -105,6 +105,9 @@ def test_cells_in_a_file_are_served(tmp_path, monkeypatch):
     monkeypatch.setenv("FERROCYTE_CACHE", str(tmp_path / "cache"))
     for n in (240, 180):
         adata = reference_cells(n)
+        adata.obs["cell_type_ontology_term_id"] = [
+            "nothing" if i == 0 else term for i, term in enumerate(adata.obs["cell_type_ontology_term_id"])
+        ]
         adata.obs["kind"] = adata.obs.pop("cell_type")
         adata.write_h5ad(tmp_path / f"{n}.h5ad")
     shown = tmp_path / "ref.h5ad"
@@ -122,6 +125,9 @@ def test_cells_in_a_file_are_served(tmp_path, monkeypatch):
             time.sleep(0.05)
         with pytest.warns(CASWarning, match="knows nothing of 1 cells: 200"):
             assert len(client.query_cells_by_ids([179, 200], ["cell_type"]).data) == 1
+    # What is to be said about the cells is said in the log, which is JSON throughout.
+    events = [json.loads(line)["event"] for line in process.log]
+    assert events.index("warning") < events.index("listening")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")

@@ -22,6 +22,8 @@ __all__ = ["serve", "token"]
 
 def serve(args: argparse.Namespace, events: Events) -> int:
     """Serve until told to stop."""
+    # Warnings stand between the lines of the log, and are like them.
+    events.json_lines = True
     workers = threads(-1) if args.workers is None else args.workers
     for name, value in (
         ("--workers", workers),

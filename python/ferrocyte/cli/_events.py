@@ -103,7 +103,7 @@ class Events:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             # Housekeeping of other packages is not for the user of a command.
-            for quiet in (FutureWarning, DeprecationWarning, PendingDeprecationWarning):
+            for quiet in (FutureWarning, DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
                 warnings.simplefilter("ignore", quiet)
             warnings.showwarning = show
             yield
