@@ -18,7 +18,7 @@ from ferrocyte._sparse import canonical_csr, is_sparse, name_cells, to_memory
 from ferrocyte.kernels._matrix import csr_from_parts
 from ferrocyte.kernels.utils._transport import TransportMap
 
-__all__ = ["Coupling", "Key"]
+__all__ = ["Coupling", "Key", "thresholds"]
 
 Key = tuple[Any, Any]
 # Entries of a dense coupling that are looked at in one go (32 MB in float64).
@@ -261,6 +261,17 @@ class Coupling:
 
     def _naming(self, start: int) -> _Naming:
         return _Naming(self, start)
+
+
+def thresholds(couplings: list[Coupling], threshold: Any, n_threads: int) -> list[float | None]:
+    """The value below which entries of each coupling become 0; `threshold` as in `RealTimeKernel`."""
+    if threshold is None:
+        return [None] * len(couplings)
+    if isinstance(threshold, str):
+        own = [c.least_row_maximum(n_threads) if c.sparse is None else np.inf for c in couplings]
+        least = min(own)
+        return [least if threshold == "auto" else value for value in own]
+    return [c.percentile(threshold, n_threads) if c.sparse is None else None for c in couplings]
 
 
 class _Naming:

@@ -26,7 +26,7 @@ from ferrocyte._options import check_number, check_option
 from ferrocyte._settings import threads
 from ferrocyte._sparse import name_cells
 from ferrocyte.kernels import _coupling_sources as sources
-from ferrocyte.kernels._couplings import Coupling, Key
+from ferrocyte.kernels._couplings import Coupling, Key, thresholds
 from ferrocyte.kernels._experimental_time import ExperimentalTimeKernel
 from ferrocyte.kernels._matrix import csr_from_parts
 from ferrocyte.kernels._same_time import similar_cells, within_last
@@ -262,7 +262,7 @@ class RealTimeKernel(ExperimentalTimeKernel):
             )
             for pair in pairs
         ]
-        limits = _limits(couplings, threshold, n_threads)
+        limits = thresholds(couplings, threshold, n_threads)
         weight = 1.0 - conn_weight if conn_weight is not None and inner else 1.0
         blocks: list[Placed] = []
         for (source, target), coupling, limit in zip(pairs, couplings, limits, strict=True):
@@ -496,17 +496,6 @@ def _check_threshold(threshold: Any) -> Any:
     if threshold is None or isinstance(threshold, str):
         return check_option(threshold, "threshold", ("auto", "auto_local", None))
     return check_number(threshold, "threshold", low=0.0, high=100.0)
-
-
-def _limits(couplings: list[Coupling], threshold: Any, n_threads: int) -> list[float | None]:
-    """The threshold of each coupling."""
-    if threshold is None:
-        return [None] * len(couplings)
-    if isinstance(threshold, str):
-        own = [c.least_row_maximum(n_threads) if c.sparse is None else np.inf for c in couplings]
-        least = min(own)
-        return [least if threshold == "auto" else value for value in own]
-    return [c.percentile(threshold, n_threads) if c.sparse is None else None for c in couplings]
 
 
 def _warn_about_zeros(matrix: sp.csr_matrix, pair: Key, names: Any) -> None:
