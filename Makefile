@@ -53,6 +53,7 @@ lint: build
 	$(PIP) "$$(ls $(WHEELS)/ferrocyte-*.whl)[lint]"
 	cargo fmt --all --check
 	cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --package ferrocyte-core
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
