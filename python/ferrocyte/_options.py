@@ -69,8 +69,8 @@ def check_number(
     raise InvalidOptionError(f"Expected `{name}` {expected}, found {value!r}.")
 
 
-def check_count(value: Any, name: str, *, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`.
+def check_count(value: Any, name: str, *, least: int = 1, what: str | None = None) -> int:
+    """Return `value` as an int of at least `least`; `what` says in messages of what it is the number.
 
     Raises
     ------
@@ -88,7 +88,8 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
             if number >= least:
                 return number
             expected = "to be positive" if least == 1 else f"to be at least {least}"
-            raise InvalidOptionError(f"Expected `{name}` {expected}, found {number}.")
+            subject = f"`{name}`" if what is None else f"number of {what}"
+            raise InvalidOptionError(f"Expected {subject} {expected}, found {number}.")
     raise InvalidTypeError(f"Expected `{name}` to be a whole number, found `{type(value).__name__}`.")
 
 

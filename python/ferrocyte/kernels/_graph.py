@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ class GraphMembers:
         **unknown: Any,
     ) -> None:
         if unknown:
-            options = ("conn_key", "check_connectivity", "check_symmetric")
+            own = [p.name for p in signature(type(self)).parameters.values() if p.kind is not p.VAR_KEYWORD]
+            options = dict.fromkeys((*own, "conn_key", "check_connectivity", "check_symmetric"))
             raise InvalidTypeError(
                 f"{type(self).__name__} got an unexpected keyword {next(iter(unknown))!r}."
                 f"{suggest(next(iter(unknown)), options)}"

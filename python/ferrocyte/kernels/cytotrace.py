@@ -11,8 +11,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core, _keys
-from ferrocyte._errors import InvalidDataError, InvalidOptionError, warn_user
-from ferrocyte._options import check_option
+from ferrocyte._errors import InvalidDataError, warn_user
+from ferrocyte._options import check_count, check_option
 from ferrocyte._settings import threads
 from ferrocyte.kernels.pseudotime import PseudotimeKernel
 
@@ -107,8 +107,7 @@ class CytoTRACEKernel(PseudotimeKernel):
         the `n_genes` genes of largest correlation are averaged in `layer`; the average is scaled to [0, 1].
         """
         check_option(aggregation, "aggregation", ("mean", "median", "gmean", "hmean"))
-        if n_genes <= 0:
-            raise InvalidOptionError(f"Expected number of genes to be positive, found {n_genes}.")
+        n_genes = check_count(n_genes, "n_genes", what="genes")
         adata = self._require_adata()
         where = _adata.locate(adata, layer)
         if use_raw and adata.raw is None:

@@ -342,9 +342,8 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         except InvalidDataError as err:
             again = None if checked else self._without_missing(inputs)
             if again is None or (again.genes == inputs.genes).all():
-                raise name_core_cells(
-                    err, self.adata, "Check expression and velocity of these cells."
-                ) from err
+                remedy = "the similarity" if checked else "expression and velocity of these cells"
+                raise name_core_cells(err, self.adata, f"Check {remedy}.") from err
         return self._run_once(model, again, options, **how)
 
     def _run_once(

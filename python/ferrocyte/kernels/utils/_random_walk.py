@@ -172,7 +172,7 @@ class RandomWalk:
             If a number is out of its range.
         """
         no_effect("backend", backend, "loky")
-        n_sims = _count(n_sims, "n_sims", "simulations", least=1)
+        n_sims = check_count(n_sims, "n_sims", what="simulations")
         return self._simulate(n_sims, max_iter, seed, successive_hits, threads(n_jobs), show_progress_bar)
 
     def plot(
@@ -248,7 +248,9 @@ class RandomWalk:
     ) -> list[NDArray[np.int64]]:
         steps = self._steps(max_iter)
         # More hits than steps can not happen; the core counts in 64 bits.
-        hits = min(_count(successive_hits, "successive_hits", "successive hits", least=0), steps + 1)
+        hits = min(
+            check_count(successive_hits, "successive_hits", least=0, what="successive hits"), steps + 1
+        )
         stops = None
         if self._stops is not None:
             stops = np.zeros(self._adata.n_obs, dtype=bool)
@@ -360,12 +362,3 @@ class RandomWalk:
                 f"Unable to find cell {missing!r} of `{name}` in `adata.obs_names`.{suggest(missing, names)}"
             )
         return np.unique(at)
-
-
-def _count(value: Any, name: str, what: str, *, least: int) -> int:
-    """`value` as an int of at least `least`; the message says what it counts."""
-    try:
-        return check_count(value, name, least=least)
-    except InvalidOptionError:
-        expected = "to be positive" if least == 1 else f"to be at least {least}"
-        raise InvalidOptionError(f"Expected number of {what} (`{name}`) {expected}, found {value}.") from None
