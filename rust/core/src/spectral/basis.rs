@@ -9,40 +9,37 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::dense::Mat;
+use super::panel::{Products, Project, Rotate};
 use crate::simd::{dispatch, dot};
 
 /// Rows per tile.
-pub(super) const TILE: usize = 512;
+///
+/// An odd number of cache lines, so that the rows of a tile do not compete for the same places in the cache.
+pub(super) const TILE: usize = 504;
 
 /// What is left of a vector after one round is accurate enough if it is not shorter by more than this.
 const SHRUNK: f64 = 0.5;
 
-/// Vectors in a row that one round may be enough for.
-const SKIPS: usize = 2;
-/// Rounds after the first, at most.
-const ROUNDS: usize = 6;
+/// Rounds, at most.
+const ROUNDS: usize = 8;
+/// Square of the part of a column of a panel that must be new.
+const INDEPENDENT: f64 = 1e-6;
+/// Square of a norm that is nothing but rounding errors of vectors of norm 1.
+const NOTHING: f64 = 1e-28;
 
-/// Calls `f(tile number, chunk of a, chunk of b, chunk of c)` for each tile, on all threads of the pool.
-pub(super) fn for_tiles(
+/// Calls `f(tile number, chunk of a, chunk of b)` for each tile, on all threads of the pool.
+pub(super) fn for_tiles<A: Send, B: Send>(
     parallel: bool,
-    (a, a_size): (&mut [f64], usize),
-    (b, b_size): (&mut [f64], usize),
-    (c, c_size): (&mut [f64], usize),
-    f: impl Fn(usize, &mut [f64], &mut [f64], &mut [f64]) + Sync + Send,
+    (a, a_size): (&mut [A], usize),
+    (b, b_size): (&mut [B], usize),
+    f: impl Fn(usize, &mut [A], &mut [B]) + Sync + Send,
 ) {
     if parallel {
-        a.par_chunks_mut(a_size)
-            .zip(b.par_chunks_mut(b_size))
-            .zip(c.par_chunks_mut(c_size))
-            .enumerate()
-            .for_each(|(t, ((a, b), c))| f(t, a, b, c));
+        a.par_chunks_mut(a_size).zip(b.par_chunks_mut(b_size)).enumerate().for_each(|(t, (a, b))| f(t, a, b));
     } else {
-        a.chunks_mut(a_size)
-            .zip(b.chunks_mut(b_size))
-            .zip(c.chunks_mut(c_size))
-            .enumerate()
-            .for_each(|(t, ((a, b), c))| f(t, a, b, c));
+        a.chunks_mut(a_size).zip(b.chunks_mut(b_size)).enumerate().for_each(|(t, (a, b))| f(t, a, b));
     }
 }
 
@@ -52,19 +49,21 @@ pub(super) struct Basis {
     n: usize,
     width: usize,
     parallel: bool,
-    /// Whether the last vector lay almost in the span of those before.
-    shrinks: bool,
-    /// Vectors since the last that was made orthogonal twice.
-    skipped: usize,
-    tiles: Vec<f64>,
-    partial: Vec<f64>,
+    tiles: Aligned,
+}
+
+/// A panel in terms of an orthonormal basis: `P = V C + Q R`.
+#[derive(Debug)]
+pub(super) struct Panel {
+    /// `C`
+    pub(super) coefficients: Mat,
+    /// `R`, upper triangular with a positive diagonal.
+    pub(super) triangle: Mat,
 }
 
 impl Basis {
     pub(super) fn new(n: usize, width: usize, parallel: bool) -> Self {
-        let n_tiles = n.div_ceil(TILE);
-        let (tiles, partial) = (vec![0.0; n_tiles * TILE * width], vec![0.0; n_tiles * (width + 1)]);
-        Self { n, width, parallel, shrinks: true, skipped: 0, tiles, partial }
+        Self { n, width, parallel, tiles: Aligned::zeros(n.div_ceil(TILE) * TILE * width) }
     }
 
     /// Makes room for `width` vectors in all.
@@ -96,40 +95,24 @@ impl Basis {
         }
     }
 
-    /// Makes `w` orthogonal to the first `count` columns, by classical Gram-Schmidt, twice where once would
-    /// lose digits (Daniel et al. 1976).
+    /// Makes `w` orthogonal to the first `count` columns, by classical Gram-Schmidt, twice, and again where
+    /// hardly more than rounding errors are left.
     ///
     /// Returns its coefficients in them and the norm of what is left.
     pub(super) fn orthogonalise(&mut self, count: usize, w: &mut [f64]) -> (Vec<f64>, f64) {
-        let mut h = self.pass(count, w, &[]);
-        let before = h[count].sqrt();
-        h.truncate(count);
-        // What one vector keeps of those before it grows from vector to vector, unless every few of them
-        // are made orthogonal in earnest.
-        let due = self.skipped >= SKIPS;
-        // Products for the second round cost no further pass if they are made at once: worth it where the
-        // last vector needed them.
-        let mut eager = self.shrinks || due;
-        let mut again = self.pass(if eager { count } else { 0 }, w, &h);
-        let mut after = again.last().map_or(0.0, |square| square.sqrt());
-        self.shrinks = after < SHRUNK * before;
-        // Two rounds do, unless nothing but rounding errors are left: then until what is left is none.
-        let mut left = before;
-        self.skipped = if self.shrinks || due { 0 } else { self.skipped + 1 };
+        let mut h = vec![0.0; count];
+        let (mut left, mut products) = (f64::INFINITY, vec![]);
         for round in 0..ROUNDS {
-            if after >= SHRUNK * left && !(due && round == 0) {
+            let mut next = self.pass(count, w, &products);
+            let norm = next.pop().map_or(0.0, f64::sqrt);
+            h.iter_mut().zip(&products).for_each(|(h, c)| *h += c);
+            if round > 1 && norm >= SHRUNK * left {
+                left = norm;
                 break;
             }
-            if !eager {
-                again = self.pass(count, w, &[]);
-            }
-            again.truncate(count);
-            h.iter_mut().zip(&again).for_each(|(h, c)| *h += c);
-            left = after;
-            after = self.pass(0, w, &again)[0].sqrt();
-            eager = false;
+            (left, products) = (norm, next);
         }
-        (h, after)
+        (h, left)
     }
 
     /// Norm of `w - V coefficients`, which `w` becomes.
@@ -138,39 +121,88 @@ impl Basis {
     }
 
     /// `w -= V subtract`, then the products of `w` with the first `count` columns and with itself.
-    fn pass(&mut self, count: usize, w: &mut [f64], subtract: &[f64]) -> Vec<f64> {
-        let slots = self.width + 1;
+    fn pass(&self, count: usize, w: &mut [f64], subtract: &[f64]) -> Vec<f64> {
+        let mut partial = vec![0.0; self.n.div_ceil(TILE) * (count + 1)];
+        for_tiles(self.parallel, (w, TILE), (&mut partial, count + 1), |t, w, sums| {
+            let tile = &self.tiles[t * TILE * self.width..];
+            dispatch(Pass { tile, w, subtract, sums });
+        });
+        added(&partial, count + 1)
+    }
+
+    /// Makes the `width` columns behind the first `count` orthonormal to these and to one another.
+    ///
+    /// Classical Gram-Schmidt for all of them at once, twice, the part within the panel by Cholesky factors of
+    /// its Gram matrix less that of its projection (Carson, Lund & Rozloznik 2021, *The stability of block
+    /// variants of classical Gram-Schmidt*, SIAM Journal on Matrix Analysis and Applications 42). The first column
+    /// that hardly differs from a combination of those before is given up with all behind it; `None` if that
+    /// leaves nothing.
+    pub(super) fn orthogonalise_panel(&mut self, count: usize, width: usize) -> Option<Panel> {
+        let (mut c, gram) = self.panel_products(count, width, None);
+        let first = rest(&gram, &c).cholesky(|j| (INDEPENDENT * gram[(j, j)]).max(NOTHING));
+        let mut kept = first.n_cols();
+        if kept == 0 {
+            return None;
+        }
+        c = c.block(0..count, 0..kept);
+        let (mut again, gram) = self.panel_products(count, kept, Some((&c, &first)));
+        let mut second = rest(&gram, &again).cholesky(|_| SHRUNK);
+        kept = second.n_cols();
+        if kept == 0 {
+            return None;
+        }
+        let first = first.block(0..kept, 0..kept);
+        again = again.block(0..count, 0..kept);
+        self.project(count, &again, &second);
+        c = c.block(0..count, 0..kept);
+        let more = again.times(&first);
+        let coefficients = Mat::from_fn(count, kept, |i, j| c[(i, j)] + more[(i, j)]);
+        second = second.times(&first);
+        Some(Panel { coefficients, triangle: second })
+    }
+
+    /// Products of the `width` columns behind the first `count` with those and among themselves, after they were
+    /// projected.
+    fn panel_products(&mut self, count: usize, width: usize, by: Option<(&Mat, &Mat)>) -> (Mat, Mat) {
+        let all = count + width;
+        let mut partial = vec![0.0; self.n.div_ceil(TILE) * all * width];
         for_tiles(
             self.parallel,
             (&mut self.tiles, TILE * self.width),
-            (w, TILE),
-            (&mut self.partial, slots),
-            |_, tile, w, sums| dispatch(Pass { tile, w, subtract, sums: &mut sums[..=count] }),
+            (&mut partial, all * width),
+            |_, tile, out| {
+                let columns = &mut tile[..all * TILE];
+                if let Some((coefficients, triangle)) = by {
+                    let (columns, panel) = columns.split_at_mut(count * TILE);
+                    dispatch(Project { columns, panel, coefficients, triangle });
+                }
+                dispatch(Products { columns, width, out });
+            },
         );
-        let mut out = vec![0.0; count + 1];
-        for sums in self.partial.chunks(slots) {
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
-        }
-        out
+        let sums = added(&partial, all * width);
+        let at = |i: usize, j: usize| sums[j * all + i];
+        (Mat::from_fn(count, width, at), Mat::from_fn(width, width, |i, j| at(count + i, j)))
+    }
+
+    /// `(P - V coefficients) triangle^-1` in the place of the columns `P` behind the first `count`.
+    fn project(&mut self, count: usize, coefficients: &Mat, triangle: &Mat) {
+        let size = TILE * self.width;
+        let mut none = vec![(); self.n.div_ceil(TILE)];
+        for_tiles(self.parallel, (&mut self.tiles, size), (&mut none, 1), |_, tile, _| {
+            let (columns, panel) = tile.split_at_mut(count * TILE);
+            dispatch(Project { columns, panel, coefficients, triangle });
+        });
     }
 
     /// Replaces the `u.n_rows()` columns from `first` on by their products with `u`.
     pub(super) fn rotate(&mut self, first: usize, u: &Mat) {
-        let width = self.width;
-        let n = self.n;
-        let (mut none, mut nothing) = (vec![0.0; n.div_ceil(TILE)], vec![0.0; n.div_ceil(TILE)]);
-        for_tiles(
-            self.parallel,
-            (&mut self.tiles, TILE * width),
-            (&mut none, 1),
-            (&mut nothing, 1),
-            |_, tile, _, _| {
-                let mut out = vec![0.0; TILE * u.n_cols()];
-                let tile = &mut tile[first * TILE..(first + u.n_rows()) * TILE];
-                dispatch(Product { tile, u, out: &mut out });
-                tile[..out.len()].copy_from_slice(&out);
-            },
-        );
+        let size = TILE * self.width;
+        let factors = &Mat::from_fn(u.n_rows(), u.n_cols(), |i, j| -u[(i, j)]);
+        let mut none = vec![(); self.n.div_ceil(TILE)];
+        for_tiles(self.parallel, (&mut self.tiles, size), (&mut none, 1), |_, tile, _| {
+            let columns = &mut tile[first * TILE..(first + u.n_rows()) * TILE];
+            dispatch(Rotate { columns, factors });
+        });
     }
 
     /// Writes a random unit vector, orthogonal to the first `count` columns, to column `count`; it depends
@@ -195,6 +227,21 @@ impl Basis {
         self.write(count, w);
         true
     }
+}
+
+/// Sums over the tiles, in their order, of what each has.
+fn added(partial: &[f64], each: usize) -> Vec<f64> {
+    let mut out = vec![0.0; each];
+    for sums in partial.chunks(each) {
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+    }
+    out
+}
+
+/// Gram matrix of what is left of a panel without its projection.
+fn rest(gram: &Mat, coefficients: &Mat) -> Mat {
+    let projected = coefficients.transpose().times(coefficients);
+    Mat::from_fn(gram.n_rows(), gram.n_cols(), |i, j| gram[(i, j)] - projected[(i, j)])
 }
 
 struct Pass<'a> {
@@ -236,41 +283,6 @@ impl WithSimd for Pass<'_> {
     }
 }
 
-struct Product<'a> {
-    tile: &'a [f64],
-    u: &'a Mat,
-    out: &'a mut [f64],
-}
-
-impl WithSimd for Product<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { tile, u, out } = self;
-        let col = |k: usize| &tile[k * TILE..(k + 1) * TILE];
-        for (j, out) in out.chunks_exact_mut(TILE).enumerate() {
-            let factors = u.col(j);
-            let mut k = 0;
-            while k + 4 <= factors.len() {
-                let (a, b, c, d) = (col(k), col(k + 1), col(k + 2), col(k + 3));
-                let [fa, fb, fc, fd] = [factors[k], factors[k + 1], factors[k + 2], factors[k + 3]];
-                for i in 0..TILE {
-                    out[i] += (fa * a[i] + fb * b[i]) + (fc * c[i] + fd * d[i]);
-                }
-                k += 4;
-            }
-            while k < factors.len() {
-                let (a, factor) = (col(k), factors[k]);
-                for i in 0..TILE {
-                    out[i] += factor * a[i];
-                }
-                k += 1;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,5 +311,58 @@ mod tests {
                 assert!((h - expected).abs() < 1e-14);
             }
         }
+    }
+
+    /// Panels of all widths, of which the third column is the sum of the first and a column of the basis.
+    #[test]
+    fn panels_are_orthonormal_and_their_factors_give_them_back() {
+        let (n, count) = (1300, 5);
+        let column = |basis: &Basis, j| {
+            let mut out = vec![0.0; n];
+            basis.read(j, &mut out);
+            out
+        };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        for width in 1..=4 {
+            let mut basis = Basis::new(n, count + width, width % 2 == 0);
+            let mut w = vec![0.0; n];
+            (0..count).for_each(|j| assert!(basis.randomize(j, 7, j as u64, &mut w)));
+            let mut given: Vec<Vec<f64>> = (0..width)
+                .map(|j| (0..n).map(|i| ((i * 31 + j * 17 + i * i % 7) % 23) as f64 - 9.0).collect())
+                .collect();
+            if width > 2 {
+                given[2] = given[0].iter().zip(column(&basis, 1)).map(|(a, b)| a + b).collect();
+            }
+            (0..width).for_each(|j| basis.write(count + j, &given[j]));
+            let Panel { coefficients, triangle } = basis.orthogonalise_panel(count, width).unwrap();
+            let kept = triangle.n_cols();
+            assert_eq!(kept, width.min(2));
+            for j in 0..kept {
+                let q = column(&basis, count + j);
+                for k in 0..=count + j {
+                    let expected = f64::from(u8::from(k == count + j));
+                    assert!((dot(&q, &column(&basis, k)) - expected).abs() < 1e-14);
+                }
+                let mut back = vec![0.0; n];
+                for k in 0..count + kept {
+                    let factor = if k < count { coefficients[(k, j)] } else { triangle[(k - count, j)] };
+                    back.iter_mut().zip(column(&basis, k)).for_each(|(back, v)| *back += factor * v);
+                }
+                assert!(back.iter().zip(&given[j]).all(|(a, b)| (a - b).abs() < 1e-11));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panel_within_the_span_is_given_up() {
+        let (n, count) = (900, 3);
+        let mut basis = Basis::new(n, count + 2, false);
+        let mut w = vec![0.0; n];
+        (0..count).for_each(|j| assert!(basis.randomize(j, 3, j as u64, &mut w)));
+        basis.read(0, &mut w);
+        basis.write(count, &w);
+        w.fill(0.0);
+        basis.write(count + 1, &w);
+        assert!(basis.orthogonalise_panel(count, 2).is_none());
     }
 }

@@ -87,6 +87,27 @@ impl Mat {
         out
     }
 
+    /// Upper triangular `R` with `self = R^T R` for a symmetric matrix, up to the first column whose pivot is below
+    /// what `least` says.
+    #[must_use]
+    pub fn cholesky(&self, least: impl Fn(usize) -> f64) -> Self {
+        let mut r = Self::zeros(self.n_rows, self.n_cols);
+        for j in 0..self.n_cols {
+            for i in 0..=j {
+                let known: f64 = (0..i).map(|k| r[(k, i)] * r[(k, j)]).sum();
+                let value = self[(i, j)] - known;
+                if i < j {
+                    r[(i, j)] = value / r[(i, i)];
+                } else if value >= least(j) {
+                    r[(j, j)] = value.sqrt();
+                } else {
+                    return r.block(0..j, 0..j);
+                }
+            }
+        }
+        r
+    }
+
     /// Square root of the sum of squares.
     #[must_use]
     pub fn norm(&self) -> f64 {
@@ -226,5 +247,14 @@ mod tests {
         let swap = Mat::from_fn(2, 2, |i, j| f64::from(u8::from(i != j)));
         assert_eq!(swap.inverse().unwrap(), swap);
         assert_eq!(Mat::zeros(2, 2).inverse(), None);
+    }
+
+    /// `[[4, 2], [2, 10]]` is `R^T R` with `R = [[2, 1], [0, 3]]`.
+    #[test]
+    fn cholesky_on_paper() {
+        let a = Mat::from_fn(2, 2, |i, j| [[4.0, 2.0], [2.0, 10.0]][i][j]);
+        let r = a.cholesky(|_| 1.0);
+        assert_eq!(r, Mat::from_fn(2, 2, |i, j| [[2.0, 1.0], [0.0, 3.0]][i][j]));
+        assert_eq!(a.cholesky(|j| [1.0, 9.5][j]), Mat::from_fn(1, 1, |_, _| 2.0));
     }
 }

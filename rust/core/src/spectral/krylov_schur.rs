@@ -5,10 +5,11 @@
 //! form, its dominant part is kept, the rest thrown away, and `V` is extended by products with `A`. The
 //! entries of `b` are the residuals of the Schur vectors.
 
-use super::basis::Basis;
+use super::basis::{Basis, Panel};
 use super::dense::Mat;
 use super::operator::Operator;
 use super::ordered_schur::{block_size, eigenvalue, eigenvalues, order, Which};
+use super::panel::PANEL;
 use super::real_schur::real_schur;
 use crate::csr::TransitionMatrix;
 use crate::error::{Error, Result};
@@ -96,10 +97,28 @@ pub fn schur(t: &TransitionMatrix<'_>, initial: Option<&[f64]>, params: &Params,
             vectors[i * m..(i + 1) * m].iter_mut().for_each(|x| *x /= start[i]);
             vectors[i * m] = 1.0;
         }
+        let signs = positive_peaks(&mut vectors, m);
+        let matrix = Mat::from_fn(m, m, |i, j| signs[i] * signs[j] * found.matrix[(i, j)]);
         let info = Info { residuals, products: found.products, restarts: found.restarts };
-        let eigenvalues = eigenvalues(&found.matrix);
-        Ok(Schur { vectors, matrix: found.matrix.row_major(), eigenvalues, info })
+        let eigenvalues = eigenvalues(&matrix);
+        Ok(Schur { vectors, matrix: matrix.row_major(), eigenvalues, info })
     })
+}
+
+/// Turns the columns of `vectors`, `m` of them, so that their largest entries are positive; the sign of a Schur
+/// vector is nobody's choice and must not depend on how it was found. Returns what each was multiplied with.
+fn positive_peaks(vectors: &mut [f64], m: usize) -> Vec<f64> {
+    let mut peaks = vec![0.0_f64; m];
+    for row in vectors.chunks(m) {
+        for (peak, &x) in peaks.iter_mut().zip(row) {
+            if x.abs() > peak.abs() {
+                *peak = x;
+            }
+        }
+    }
+    let signs: Vec<f64> = peaks.iter().map(|peak| 1.0_f64.copysign(*peak)).collect();
+    vectors.chunks_mut(m).for_each(|row| row.iter_mut().zip(&signs).for_each(|(x, sign)| *x *= sign));
+    signs
 }
 
 /// Checks the parameters for a matrix of `n` rows.
@@ -158,7 +177,7 @@ impl Invariant {
 /// below the wanted ones are kept and convergence depends on a wider gap. Where that is too narrow a gap, the
 /// room grows, see [`Search::widen`]; more from the beginning costs more than the restarts it saves.
 fn subspace(n_components: usize) -> usize {
-    (2 * n_components + 6).max(n_components + 24)
+    (2 * n_components + 12).max(n_components + 24)
 }
 
 /// The dominant invariant subspace of `op`, in its order of the states; `first` is an eigenvector of eigenvalue
@@ -184,9 +203,10 @@ pub(super) fn dominant(
         known: 0,
         locked: 0,
         size: 0,
+        step: PANEL,
         stream: 0,
         x: op.argument(),
-        y: vec![0.0; n],
+        y: op.argument(),
         products: 0,
         restarts: 0,
     };
@@ -220,6 +240,8 @@ struct Search<'a> {
     locked: usize,
     /// Columns of the basis that `S` describes.
     size: usize,
+    /// Columns that the basis is extended by at once.
+    step: usize,
     /// Random vectors used.
     stream: u64,
     /// The vector to be multiplied.
@@ -280,7 +302,7 @@ impl Search<'_> {
         let patience = start + (2 * self.width).max(start / 2);
         self.begin();
         if found {
-            self.basis.write(self.size, &self.y);
+            self.basis.write(self.size, &self.y[..self.op.n()]);
         } else {
             self.randomize();
         }
@@ -321,7 +343,7 @@ impl Search<'_> {
 
     /// Forgets all but the locked columns.
     fn begin(&mut self) {
-        self.size = self.locked;
+        (self.size, self.step) = (self.locked, PANEL);
         (0..self.width).for_each(|j| self.s[(self.size, j)] = 0.0);
     }
 
@@ -330,7 +352,7 @@ impl Search<'_> {
         // Of a few random vectors one is independent of fewer columns than there are rows.
         (0..4).any(|_| {
             self.stream += 1;
-            self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y)
+            self.basis.randomize(self.size, self.params.seed, self.stream, &mut self.y[..self.op.n()])
         })
     }
 
@@ -350,24 +372,86 @@ impl Search<'_> {
     /// Extends the basis to its full width by products with the matrix.
     fn extend(&mut self) -> Result<()> {
         while self.size < self.width {
-            self.basis.read(self.size, &mut self.x[..self.op.n()]);
-            self.op.apply(&self.x, &mut self.y);
-            let (h, beta) = self.basis.orthogonalise(self.size + 1, &mut self.y);
-            self.s.col_mut(self.size)[..h.len()].copy_from_slice(&h);
-            self.s.col_mut(self.size)[h.len()..].fill(0.0);
-            self.size += 1;
-            if beta > 1e-14 && self.size < self.op.n() {
-                self.y.iter_mut().for_each(|y| *y /= beta);
-                self.basis.write(self.size, &self.y);
-                self.s[(self.size, self.size - 1)] = beta;
-            } else {
-                // The space is invariant: go on in another direction.
-                self.randomize();
+            // Not the last vector that there is room for among `n`: there must be something left of it.
+            let most = self.step.min(self.width - self.size).min(self.op.n() - 1 - self.size);
+            if most < 2 || !self.extend_by_panel(most) {
+                self.extend_by_one();
             }
-            self.products += 1;
             self.run.tick(1)?;
         }
         Ok(())
+    }
+
+    /// Extends the basis by up to `width` columns at once; `false` if the first of them is none.
+    ///
+    /// With the last column `v` these are `p_j = T_j(A) v` for Chebyshev polynomials `T_j`, which lie in the span of
+    /// `v, A v, A^2 v, ...` and are far less parallel than these. The columns of `S` follow from `A p_0 = p_1` and
+    /// `2 A p_j = p_(j+1) + p_(j-1)`, with the coordinates of the `p_j` in the basis.
+    fn extend_by_panel(&mut self, width: usize) -> bool {
+        let (n, last) = (self.op.n(), self.size);
+        self.basis.read(last, &mut self.x[..n]);
+        self.op.apply(&self.x, &mut self.y);
+        self.basis.write(last + 1, &self.y[..n]);
+        for j in 2..=width {
+            std::mem::swap(&mut self.x, &mut self.y);
+            self.op.recur(&self.x, &mut self.y);
+            self.basis.write(last + j, &self.y[..n]);
+        }
+        self.products += width;
+        let Some(Panel { coefficients, triangle }) = self.basis.orthogonalise_panel(last + 1, width) else {
+            self.step = 1;
+            return false;
+        };
+        let kept = triangle.n_cols();
+        if kept < width {
+            self.step = kept;
+        }
+        let coordinate = |i: usize, j: usize| match (i <= last, j) {
+            (true, 0) => f64::from(u8::from(i == last)),
+            (true, j) => coefficients[(i, j - 1)],
+            (false, j) if i <= last + j => triangle[(i - last - 1, j - 1)],
+            _ => 0.0,
+        };
+        for j in 0..kept {
+            let next = last + j;
+            let mut column = vec![0.0; self.s.n_rows()];
+            for (i, out) in column[..=next + 1].iter_mut().enumerate() {
+                *out = match j {
+                    0 => coordinate(i, 1),
+                    _ => 0.5 * (coordinate(i, j + 1) + coordinate(i, j - 1)),
+                };
+            }
+            if j > 0 {
+                for i in 0..next {
+                    let factor = coordinate(i, j);
+                    column.iter_mut().zip(self.s.col(i)).for_each(|(out, s)| *out -= factor * s);
+                }
+                column.iter_mut().for_each(|out| *out /= coordinate(next, j));
+            }
+            self.s.col_mut(next).copy_from_slice(&column);
+        }
+        self.size = last + kept;
+        true
+    }
+
+    /// Extends the basis by one column; where there is none, because the space is invariant, in another
+    /// direction.
+    fn extend_by_one(&mut self) {
+        let n = self.op.n();
+        self.basis.read(self.size, &mut self.x[..n]);
+        self.op.apply(&self.x, &mut self.y);
+        let (h, beta) = self.basis.orthogonalise(self.size + 1, &mut self.y[..n]);
+        self.s.col_mut(self.size)[..h.len()].copy_from_slice(&h);
+        self.s.col_mut(self.size)[h.len()..].fill(0.0);
+        self.size += 1;
+        if beta > 1e-14 && self.size < n {
+            self.y[..n].iter_mut().for_each(|y| *y /= beta);
+            self.basis.write(self.size, &self.y[..n]);
+            self.s[(self.size, self.size - 1)] = beta;
+        } else {
+            self.randomize();
+        }
+        self.products += 1;
     }
 
     /// Brings `S` to ordered Schur form, locks what has converged, and cuts the basis back.
@@ -405,9 +489,9 @@ impl Search<'_> {
         }
         keep = keep.max(converged);
         self.basis.rotate(from, &u.block(0..to - from, 0..keep));
-        self.basis.read(to, &mut self.y);
+        self.basis.read(to, &mut self.y[..self.op.n()]);
         self.size = from + keep;
-        self.basis.write(self.size, &self.y);
+        self.basis.write(self.size, &self.y[..self.op.n()]);
         self.s.set_block(0, from, &coupling);
         self.s.set_block(from, from, &active);
         (0..=to).for_each(|i| {

@@ -6,11 +6,13 @@
 //! reducible chain does not slow down.
 
 mod aggregate;
+mod aligned;
 mod basis;
 pub mod dense;
 pub mod eigen;
 pub mod krylov_schur;
 mod operator;
 pub mod ordered_schur;
+mod panel;
 pub mod real_schur;
 pub mod stationary;

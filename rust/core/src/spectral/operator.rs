@@ -120,17 +120,27 @@ impl Operator {
 
     /// Writes the product with the vector at the beginning of `x`, made by [`Operator::argument`], to `y`.
     pub(super) fn apply(&self, x: &[f64], y: &mut [f64]) {
-        let n_tiles = y.len().div_ceil(TILE);
-        let (mut none, mut nothing) = (vec![0.0; n_tiles], vec![0.0; n_tiles]);
-        for_tiles(self.parallel, (y, TILE), (&mut none, 1), (&mut nothing, 1), |tile, y, _, _| {
-            self.tile(tile, x, y);
+        self.tiles(x, y, |y, sums| y.copy_from_slice(&sums[..y.len()]));
+    }
+
+    /// Writes twice the product with `x` less what is in `y` to `y`: the next Chebyshev polynomial of the matrix
+    /// after those in `y` and `x`, times the same vector.
+    pub(super) fn recur(&self, x: &[f64], y: &mut [f64]) {
+        self.tiles(x, y, |y, sums| y.iter_mut().zip(sums).for_each(|(y, sum)| *y = 2.0 * sum - *y));
+    }
+
+    fn tiles(&self, x: &[f64], y: &mut [f64], store: impl Fn(&mut [f64], [f64; LANES]) + Sync + Send) {
+        let mut none = vec![(); self.n().div_ceil(TILE)];
+        for_tiles(self.parallel, (&mut y[..self.n()], TILE), (&mut none, 1), |tile, y, _| {
+            self.tile(tile, x, y, &store);
         });
     }
+
     /// The rows of a tile of the product.
     ///
     /// Compiled for the baseline: loads one by one are faster than the gather instructions that newer
     /// machines would be given, and any machine gives the same bits.
-    fn tile(&self, tile: usize, x: &[f64], y: &mut [f64]) {
+    fn tile(&self, tile: usize, x: &[f64], y: &mut [f64], store: impl Fn(&mut [f64], [f64; LANES])) {
         let first = tile * (TILE / LANES);
         let mut from = if first == 0 { 0 } else { self.ends[first - 1] };
         for (y, &end) in y.chunks_mut(LANES).zip(&self.ends[first..]) {
@@ -142,7 +152,7 @@ impl Operator {
                 }
                 Columns::Far(columns) => products(values, &columns[from..end], |j| x[j as usize]),
             };
-            y.copy_from_slice(&sums[..y.len()]);
+            store(y, sums);
             from = end;
         }
     }
