@@ -176,6 +176,26 @@ def test_cells_of_merged_states():
     assert top.memberships.names.tolist() == ["x, y", "z"]
 
 
+def test_names_with_commas():
+    """Clusters may be called "naive, alpha-beta T cell", and macrostates of them are merged all the same."""
+    g = three()
+    g.adata.obs["clusters"] = g.adata.obs["clusters"].cat.rename_categories({"a": "a, x", "b": "a"})
+    g.compute_macrostates(3, n_cells=5, cluster_key="clusters")
+    for agg in ("top_n", "union"):
+        g.set_terminal_states(["c, a, x", "a"], n_cells=5, agg=agg)
+        assert sorted(names(g.terminal_states)) == ["a", "a, x, c"]
+        size = {"top_n": 5, "union": 10}[agg]
+        assert g.terminal_states.value_counts().to_dict() == {"a": 5, "a, x, c": size}
+    g.set_terminal_states(n_cells=5)
+    g.compute_fate_probabilities(keys=["a, x, a", "c"])
+    three_fates = g.fate_probabilities
+    assert sorted(three_fates.names) == ["a, a, x", "c"]
+    g.compute_fate_probabilities()
+    assert_allclose(three_fates["c"].X, g.fate_probabilities["c"].X, atol=1e-10)
+    g.compute_absorption_times(keys=["a, x, a", "c"])
+    assert sorted(g.absorption_times.columns) == ["a, a, x_mean", "c_mean"]
+
+
 @pytest.mark.parametrize(
     ("states", "kwargs", "error", "message"),
     [
@@ -417,6 +437,13 @@ def test_suggestion_by_hand():
     assert table.loc[3, "smallest_state"] == 10
     assert table.loc[3, "why"].startswith("largest eigengap")
     assert g.suggest_n_states(2, 3, n_cells=5)["purity"].isna().all()
+    # All there are: no gap after the last.
+    assert (
+        "gap next to eigenvalues near 1: none is known"
+        in GPCCA(fc.kernels.PrecomputedKernel(np.array([[0.9, 0.1], [0.2, 0.8]])))
+        .suggest_n_states(2, 2, n_cells=1)
+        .loc[2, "why"]
+    )
     for bad in ({"n_min": 1}, {"n_max": 1}, {"n_min": 4, "n_max": 3}, {"n_max": 37}, {"n_cells": 0}):
         with pytest.raises(InvalidOptionError):
             g.suggest_n_states(**bad)

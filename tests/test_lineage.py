@@ -413,6 +413,30 @@ def test_mixtures_with_rows_positions_and_transposed(x, plain):
     assert_allclose(turned.X[:, 0], [plain[0, :2].sum(), plain[0, 2]])
 
 
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("T, CD4, B", [3, 0]),
+        ("B,T, CD4", [3, 0]),
+        ("naive, x, y, T, CD4", [0, 2]),
+        ("T, CD8, B", None),
+        ("T, CD4, naive", None),
+    ],
+)
+def test_mixtures_of_names_with_commas(key, parts):
+    """Types of cells are called "naive, alpha-beta T cell": the longest name that fits counts."""
+    names = ["T, CD4", "T", "naive, x, y", "B"]
+    values = np.arange(8.0).reshape(2, 4)
+    x = Lineage(values, names=names)
+    if parts is None:
+        with pytest.raises(KeyError, match="Invalid lineage name"):
+            x[[key, "T"]]
+        return
+    mixed = x[[key, "T"]]
+    assert_array_equal(mixed.X, np.column_stack([values[:, parts].sum(axis=1), values[:, 1]]))
+    assert set(mixed.names) == {", ".join(sorted(names[i] for i in parts)), "T"}
+
+
 @pytest.mark.parametrize("key", [["a, b", "b, c"], ["a, b", "a"], ["a, b", 0], [1, "a, b"], ["c", "a, b, c"]])
 def test_mixtures_must_not_overlap(x, key):
     with pytest.raises(ValueError, match="Found overlapping keys"):

@@ -118,6 +118,15 @@ def test_one_key_is_a_column_of_ones(x):
     assert_array_equal(weights, np.ones((3, 1)))
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_one_key_needs_no_measure(measure):
+    """Lineages without any information on each other, and a zero in each cell."""
+    x = Lineage(np.eye(3), names=list("abc"))
+    y, weights = x.reduce("b", dist_measure=measure, return_weights=True)
+    assert_array_equal(y.X, np.ones((3, 1)))
+    assert_array_equal(weights, np.ones((2, 1)))
+
+
 @pytest.mark.parametrize("mode", ["dist", "scale"])
 def test_all_keys_return_them_as_they_are(x, plain, mode):
     y, weights = x.reduce("d", "a", "c", "b", mode=mode, return_weights=True)
@@ -233,6 +242,14 @@ def test_priming_errors(x):
         x.priming_degree("foo")
     with pytest.raises(IndexError):
         x.priming_degree(early_cells=[40])
+
+
+def test_a_fate_that_early_cells_do_not_have():
+    """1/2 log2(1/2 / 0) is infinite, and what all others are next to it can not be told."""
+    x = Lineage(np.array([[1, 0], [1, 0], [0.5, 0.5]]), names=["a", "b"])
+    with pytest.raises(InvalidDataError, match=r"above 0 for \['b'\].*Choose other early cells"):
+        x.priming_degree(early_cells=[0, 1])
+    assert_array_equal(x.priming_degree(early_cells=[0, 2]), [1, 1, 0])
 
 
 # CellRank 2.0.7 ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidDataError, InvalidIndexError, MissingDataError, suggest
 
-__all__ = ["Columns", "Key", "parse"]
+__all__ = ["Columns", "Key", "parse", "parts_of"]
 
 Rows: TypeAlias = "slice | NDArray[np.intp]"
 
@@ -161,11 +161,38 @@ def _group(key: Any, names: Sequence[str]) -> tuple[int, ...]:
         return (int(_positions(np.asarray(key), len(names), 1)[0]),)
     if key in names:  # also a column that was mixed before and has a comma in its name
         return (names.index(key),)
-    parts = sorted({p.strip() for p in key.split(",") if p.strip()}) if "," in key else []
-    for part in parts or [key]:
-        if part not in names:
-            raise MissingDataError(f"Invalid lineage name {part!r}.{suggest(part, names)}")
-    return tuple(names.index(p) for p in parts)
+    return tuple(names.index(p) for p in sorted(set(parts_of(key, names))))
+
+
+def parts_of(key: str, names: Sequence[str]) -> list[str]:
+    """Names that a mixture is made of. They may have commas themselves: the longest that fits counts.
+
+    Raises
+    ------
+    MissingDataError
+        Says ``Invalid lineage name``.
+    """
+    if key in names:
+        return [key]
+    pieces = [piece for piece in key.split(",") if piece.strip()]
+    found = _joined(pieces, names) if len(pieces) > 1 else None
+    if found is None:
+        pieces = [piece.strip() for piece in pieces] or [key]
+        unknown = next((piece for piece in pieces if piece not in names), key)
+        raise MissingDataError(f"Invalid lineage name {unknown!r}.{suggest(unknown, names)}")
+    return found
+
+
+def _joined(pieces: Sequence[str], names: Sequence[str]) -> list[str] | None:
+    """Neighbouring pieces put together to names; None if that can not be done without a rest."""
+    if not pieces:
+        return []
+    for stop in range(len(pieces), 0, -1):
+        name = ",".join(pieces[:stop]).strip()
+        rest = _joined(pieces[stop:], names) if name in names else None
+        if rest is not None:
+            return [name, *rest]
+    return None
 
 
 def _refuse_overlap(groups: Sequence[Sequence[int]], names: Sequence[str]) -> None:

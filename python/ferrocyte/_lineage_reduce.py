@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -181,7 +181,9 @@ DISTANCES: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
 }
 
 
-def priming_degree(values: Matrix, method: str, early_cells: ArrayLike | None) -> Matrix:
+def priming_degree(
+    values: Matrix, method: str, early_cells: ArrayLike | None, names: Sequence[str]
+) -> Matrix:
     """Degree of priming of each cell; see `Lineage.priming_degree`."""
     method = check_option(method, "method", ("kl_divergence", "entropy"))
     if method == "entropy":
@@ -195,8 +197,16 @@ def priming_degree(values: Matrix, method: str, early_cells: ArrayLike | None) -
         early = values if early_cells is None else values[_early(early_cells)]
         if not len(early):
             raise InvalidDataError("No early cells have been specified. Select at least one, or pass `None`.")
+        usual = early.mean(axis=0)
+        new = np.flatnonzero((usual == 0) & (values > 0).any(axis=0))
+        if len(new):
+            raise InvalidDataError(
+                f"No early cell has a probability above 0 for {[names[i] for i in new]}, but other cells do: "
+                "they would be infinitely far from the early cells. Choose other early cells, or use "
+                "`method='entropy'`."
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
-            score = (values * np.log2(values / early.mean(axis=0))).sum(axis=1)
+            score = (values * np.log2(values / usual)).sum(axis=1)
         # 0 log 0 and 0 / 0: cells and lineages without any doubt
         score = np.where(np.isnan(score), 1.0, score)
     low, high = score.min(), score.max()

@@ -528,7 +528,7 @@ class Lineage(np.ndarray):
         InvalidOptionError
             For another method.
         InvalidDataError
-            If no cell is early.
+            If no cell is early, or a cell has a fate that no early cell has: it is infinitely far from them.
 
         Notes
         -----
@@ -541,7 +541,7 @@ class Lineage(np.ndarray):
         .. [2] Setty et al., Nature Biotechnology 37, 451 (2019).
         """
         values = np.asarray(self._upright(), dtype=np.float64)
-        return _lineage_reduce.priming_degree(values, method, early_cells)
+        return _lineage_reduce.priming_degree(values, method, early_cells, self.names.tolist())
 
     def reduce(
         self,
@@ -612,19 +612,19 @@ class Lineage(np.ndarray):
         reference: Lineage = self[:, list(keys)]
         weights: pd.DataFrame | None = None
         values = np.asarray(reference.X, dtype=np.float64)
-        if not rest:
-            result = reference
-        else:
-            if mode == "scale":
-                values = _lineage_reduce.rescaled(values)
-            else:
-                query = np.asarray(self.X[:, rest], dtype=np.float64)
-                w = _lineage_reduce.projection_weights(values, query, measure, normalize, softmax_scale)
-                weights = pd.DataFrame(w, index=self.names[rest], columns=reference.names)
-                values = values + query @ w
-            result = Lineage._make(values, reference.names, reference.colors)
-        if len(groups) == 1:
-            result = Lineage._make(np.ones_like(values), reference.names, reference.colors)
+        if len(groups) == 1:  # everything goes to the only one there is
+            values = np.ones_like(values)
+            if rest and mode == "dist":
+                weights = pd.DataFrame(1.0, index=self.names[rest], columns=reference.names)
+        elif rest and mode == "scale":
+            values = _lineage_reduce.rescaled(values)
+        elif rest:
+            query = np.asarray(self.X[:, rest], dtype=np.float64)
+            w = _lineage_reduce.projection_weights(values, query, measure, normalize, softmax_scale)
+            weights = pd.DataFrame(w, index=self.names[rest], columns=reference.names)
+            values = values + query @ w
+        as_it_is = not rest and len(groups) > 1
+        result = reference if as_it_is else Lineage._make(values, reference.names, reference.colors)
         return (result, weights) if return_weights else result
 
 

@@ -106,8 +106,9 @@ def recommend(table: pd.DataFrame, alpha: float) -> tuple[int, str]:
     ranked = scores.sort_values(ascending=False, kind="stable").index
     best = int(ranked[0])
     row = rows.loc[best]
+    gap = f"{row['eigengap']:.3f}" if pd.notna(row["eigengap"]) else "none is known"
     text = [
-        f"largest eigengap next to eigenvalues near 1: {row['eigengap']:.3f} after {row['eigenvalue']:.3f}",
+        f"largest eigengap next to eigenvalues near 1: {gap} after {row['eigenvalue']:.3f}",
         f"minChi {round(row['min_chi'], 2) + 0.0:.2f}",
         f"least stable state {row['min_stability']:.2f}",
     ]
