@@ -143,6 +143,19 @@ def test_eigengap_by_hand():
     assert eigengap(np.array([1.0]), alpha=1) == 0
 
 
+def test_eigenvalues_of_a_chain_that_is_far_from_reversible():
+    """A drift to one side: eigenvalues 2 sqrt(pq) cos(k pi / n) (Feller 1968, XVI.3), and 1.
+
+    Left and right eigenvectors point to opposite ends, so that eigenvalues may be off by 1e4 residuals.
+    """
+    n, p, q = 300, 0.52, 0.48
+    T = np.diag(np.full(n - 1, p), 1) + np.diag(np.full(n - 1, q), -1)
+    T[0, 0], T[-1, -1] = q, p
+    g = GPCCA(fc.kernels.PrecomputedKernel(sp.csr_matrix(T))).compute_schur(8)
+    exact = 2 * np.sqrt(p * q) * np.cos(np.arange(1, 8) * np.pi / n)
+    assert_allclose(g.eigendecomposition["D"].real, [1, *exact], rtol=0, atol=1e-9)
+
+
 def test_spectrum_errors():
     g = three()
     with pytest.raises(ValueError, match="Invalid method"):
