@@ -100,11 +100,24 @@ def test_a_second_run_reuses_what_is_in_the_file(cells, tmp_path, capsys):
     assert done == ["read", "fate_probabilities", "lineage_drivers", "write"]
 
 
-def test_changed_data_are_computed_again(cells, tmp_path, capsys):
+def change_velocity(adata):
+    adata.layers["velocity"][0, 0] += 1
+
+
+def change_days(adata):
+    adata.obs["day"] = np.arange(adata.n_obs)  # what a kernel over time would read
+
+
+def change_genes(adata):
+    adata.var["velocity_genes"] = np.arange(adata.n_vars) > 3
+
+
+@pytest.mark.parametrize("change", [change_velocity, change_days, change_genes])
+def test_changed_data_are_computed_again(cells, tmp_path, capsys, change):
     first, changed, out = (tmp_path / f"{i}.h5ad" for i in "abc")
     assert main(command(cells, first)) == 0
     adata = ad.read_h5ad(first)
-    adata.layers["velocity"][0, 0] += 1
+    change(adata)
     adata.write_h5ad(changed)
     capsys.readouterr()
     assert main(command(changed, out)) == 0
@@ -153,6 +166,7 @@ def test_dry_run_computes_and_writes_nothing(cells, tmp_path, capsys):
         (["--kernel", "velocity:-1"], 2, "positive weight"),
         (["--kernel", "velocity:1:softmx_scale=4"], 2, "Did you mean 'softmax_scale'"),
         (["--kernel", "pseudotime:1:time_key=nothing"], 3, "nothing"),
+        (["--kernel", "pseudotime"], 2, "`--kernel pseudotime:1:time_key=dpt_pseudotime`"),
         (["--kernel", "precomputed:1"], 2, "obsp_key"),
         (["--kernel", "realtime:1"], 2, "time_key"),
         (["--kernel", "realtime:1:time_key=clusters,rep=X_nothing"], 3, "X_nothing"),

@@ -96,7 +96,7 @@ def write_whole(path: Path, writer: Callable[[Path], object]) -> None:
 def digest(adata: AnnData, cluster_key: str | None) -> str:
     """Fingerprint of everything in the data that a step may read.
 
-    Names, `X`, layers, graphs, embeddings and the numeric columns of `obs` count; results of earlier runs
+    Names, `X`, layers, graphs, embeddings and the columns of `obs` and `var` count; results of earlier runs
     do not.
     """
     out = hashlib.blake2b(digest_size=16)
@@ -106,10 +106,11 @@ def digest(adata: AnnData, cluster_key: str | None) -> str:
         value = matrix.to_numpy() if isinstance(matrix, pd.DataFrame) else matrix
         out.update(f"{where}/{key}".encode())
         out.update(str(_fingerprint_of(value)).encode())
-    for key in adata.obs.columns:
-        if pd.api.types.is_float_dtype(adata.obs[key]) and not _is_result(key):
-            out.update(key.encode())
-            out.update(np.ascontiguousarray(adata.obs[key].to_numpy()).tobytes())
+    for where, table in (("obs", adata.obs), ("var", adata.var)):
+        for key in table.columns:
+            if not _is_result(key):
+                out.update(f"{where}/{key}".encode())
+                out.update(pd.util.hash_pandas_object(table[key], index=False).to_numpy().tobytes())
     if cluster_key is not None:
         if cluster_key not in adata.obs:
             raise MissingDataError(f"Unable to find clusters in `adata.obs[{cluster_key!r}]`.")

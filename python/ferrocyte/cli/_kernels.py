@@ -33,6 +33,12 @@ CLASSES: dict[str, type[Any]] = {
 WITHOUT_DIRECTION = ("connectivity", "realtime")
 # Of the base classes, taken as keywords.
 GRAPH_OPTIONS = ("conn_key", "check_connectivity", "check_symmetric")
+# Options without which there is no kernel, as they may be given.
+NEEDED = {
+    "pseudotime": "time_key=dpt_pseudotime",
+    "realtime": "time_key=day",
+    "precomputed": "obsp_key=T_fwd",
+}
 NOT_FOR_FILES = ("adata", "object", "backward", "n_jobs", "backend", "show_progress_bar", "seed", "self")
 
 
@@ -54,7 +60,8 @@ def parse(text: str) -> KernelSpec:
     Raises
     ------
     UsageError
-        If the kernel, the weight or an option is not known; says what there is.
+        If the kernel, the weight or an option is not known, or an option that it needs is missing; says what
+        there is.
     """
     name, _, rest = text.partition(":")
     if name not in CLASSES:
@@ -69,7 +76,14 @@ def parse(text: str) -> KernelSpec:
             f"Expected a positive weight in `--kernel {text}`, found {weight!r}. Write for instance "
             f"`--kernel {name}:0.8`."
         )
-    return KernelSpec(name, value, _options(name, assignments, text))
+    options = _options(name, assignments, text)
+    needed = NEEDED.get(name)
+    if needed and not any(needed.partition("=")[0] in group for group in options.values()):
+        raise UsageError(
+            f"`--kernel {text}` needs `{needed.partition('=')[0]}`. Write for instance "
+            f"`--kernel {name}:{value:g}:{needed}`."
+        )
+    return KernelSpec(name, value, options)
 
 
 def _options(name: str, assignments: str, text: str) -> dict[str, dict[str, Any]]:
@@ -146,17 +160,10 @@ def _compute(
     cls = CLASSES[spec.name]
     if spec.name == "realtime":
         init = dict(spec.options["from_representation"])
-        if "time_key" not in init:
-            raise UsageError("A kernel over time needs its time points: `--kernel realtime:1:time_key=day`.")
         kernel = cls.from_representation(adata, n_jobs=threads, show_progress_bar=progress, **init)
         return kernel.compute_transition_matrix(**spec.options["compute_transition_matrix"], n_jobs=threads)
     init = dict(spec.options["__init__"])
     if spec.name == "precomputed":
-        if "obsp_key" not in init:
-            raise UsageError(
-                "A precomputed kernel needs the key of its matrix: `--kernel precomputed:1:obsp_key=T_fwd`. "
-                f"There are: {', '.join(map(repr, adata.obsp)) or 'none'}."
-            )
         return cls(adata, backward=backward, **init)
     if spec.name != "connectivity":
         init["backward"] = backward
