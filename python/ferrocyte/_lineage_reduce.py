@@ -201,7 +201,7 @@ def priming_degree(
         new = np.flatnonzero((usual == 0) & (values > 0).any(axis=0))
         if len(new):
             raise InvalidDataError(
-                f"No early cell has a probability above 0 for {[names[i] for i in new]}, but other cells do: "
+                f"No early cell has a probability above 0 for {[names[int(i)] for i in new]}, but other cells do: "
                 "they would be infinitely far from the early cells. Choose other early cells, or use "
                 "`method='entropy'`."
             )
