@@ -176,6 +176,17 @@ def test_cells_of_merged_states():
     assert top.memberships.names.tolist() == ["x, y", "z"]
 
 
+def test_the_rest():
+    g = three().set_terminal_states(["b", "rest"], n_cells=5, agg="union")
+    assert names(g.terminal_states) == ["b", "rest"]
+    assert g.terminal_states.value_counts().to_dict() == {"b": 5, "rest": 10}
+    g.set_terminal_states(n_cells=5).compute_fate_probabilities(keys=["b", "a, c"])
+    merged = g.fate_probabilities
+    g.compute_fate_probabilities(keys=["b", "rest"])
+    assert g.fate_probabilities.names.tolist() == ["b", "rest"]
+    assert_allclose(g.fate_probabilities.X, merged.X, atol=1e-11)
+
+
 def test_names_with_commas():
     """Clusters may be called "naive, alpha-beta T cell", and macrostates of them are merged all the same."""
     g = three()

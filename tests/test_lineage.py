@@ -413,6 +413,21 @@ def test_mixtures_with_rows_positions_and_transposed(x, plain):
     assert_allclose(turned.X[:, 0], [plain[0, :2].sum(), plain[0, 2]])
 
 
+def test_the_rest_is_what_no_other_key_names():
+    x = Lineage(np.arange(8.0).reshape(2, 4), names=list("abcd"), colors=["red", "blue", "red", "blue"])
+    mixed = x[["rest", "b"]]
+    assert mixed.names.tolist() == ["rest", "b"]
+    assert_array_equal(mixed.X, [[0 + 2 + 3, 1], [4 + 6 + 7, 5]])
+    assert_array_equal(x[["a, b", "rest"]].X, [[1, 5], [9, 13]])
+    assert_array_equal(x[0, ["a", "rest"]].X, [[0, 6]])
+    assert_array_equal(x["rest"].X[:, 0], [6, 22])
+    assert x[["a", "rest"]].colors[0] == "#ff0000"
+    with pytest.raises(ValueError, match="nothing is left for 'rest'"):
+        x[["a, b", "c", "d", "rest"]]
+    named = Lineage(x.X, names=["a", "rest", "c", "d"])
+    assert_array_equal(named[["a", "rest"]].X, x.X[:, :2])
+
+
 @pytest.mark.parametrize(
     ("key", "parts"),
     [

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidDataError, InvalidIndexError, MissingDataError, suggest
 
-__all__ = ["Columns", "Key", "parse", "parts_of"]
+__all__ = ["Columns", "Key", "members", "parse"]
 
+REST = "rest"  # the sum of all lineages that are not named beside it
 Rows: TypeAlias = "slice | NDArray[np.intp]"
 
 
@@ -24,10 +25,13 @@ class Columns(NamedTuple):
         Positions that are summed into each column of the result.
     mixed : bool
         Whether any column was asked for as a mixture.
+    rest : int or None
+        Which of the groups is all that no other key names.
     """
 
     groups: list[list[int]]
     mixed: bool
+    rest: int | None = None
 
 
 class Key(NamedTuple):
@@ -145,12 +149,24 @@ def _columns(key: Any, names: Sequence[str]) -> Columns:
     if not _has_names(key):
         ixs = np.asarray(key, dtype=None if items else np.intp)
         return Columns([[int(i)] for i in dict.fromkeys(_positions(ixs, n, 1).tolist())], False)
-    groups = [_group(k, names) for k in items]
-    unique = [list(g) for g in dict.fromkeys(groups)]
+    left = _left_by(items, names)
+    groups = [left if left and k == REST else _group(k, names) for k in items]
+    unique = list(dict.fromkeys(groups))
     mixed = any(isinstance(k, str) and k not in names for k in items)
     if mixed:
         _refuse_overlap(unique, names)
-    return Columns(unique, mixed)
+    return Columns([list(g) for g in unique], mixed, unique.index(left) if left else None)
+
+
+def _left_by(keys: Sequence[Any], names: Sequence[str]) -> tuple[int, ...]:
+    """Positions of the lineages that no key names, if asked for; a lineage of that name goes first."""
+    if REST in names or not any(isinstance(k, str) and k == REST for k in keys):
+        return ()
+    named = {i for k in keys if not (isinstance(k, str) and k == REST) for i in _group(k, names)}
+    left = tuple(i for i in range(len(names)) if i not in named)
+    if not left:
+        raise InvalidDataError(f"All lineages are named, so that nothing is left for {REST!r}. Leave it out.")
+    return left
 
 
 def _group(key: Any, names: Sequence[str]) -> tuple[int, ...]:
@@ -162,6 +178,12 @@ def _group(key: Any, names: Sequence[str]) -> tuple[int, ...]:
     if key in names:  # also a column that was mixed before and has a comma in its name
         return (names.index(key),)
     return tuple(names.index(p) for p in sorted(set(parts_of(key, names))))
+
+
+def members(keys: Sequence[str], names: Sequence[str]) -> list[list[str]]:
+    """Names that each key sums, one or several."""
+    left = [names[i] for i in _left_by(keys, names)]
+    return [left if left and key == REST else parts_of(key, names) for key in keys]
 
 
 def parts_of(key: str, names: Sequence[str]) -> list[str]:

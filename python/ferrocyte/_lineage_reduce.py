@@ -200,9 +200,10 @@ def priming_degree(
         usual = early.mean(axis=0)
         new = np.flatnonzero((usual == 0) & (values > 0).any(axis=0))
         if len(new):
+            fates = [names[int(i)] for i in new]
             raise InvalidDataError(
-                f"No early cell has a probability above 0 for {[names[int(i)] for i in new]}, but other cells do: "
-                "they would be infinitely far from the early cells. Choose other early cells, or use "
+                f"No early cell has a probability above 0 for {fates}, but other cells do: they "
+                "would be infinitely far from the early cells. Choose other early cells, or use "
                 "`method='entropy'`."
             )
         with np.errstate(divide="ignore", invalid="ignore"):

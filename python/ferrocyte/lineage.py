@@ -72,9 +72,9 @@ class Lineage(np.ndarray):
     Notes
     -----
     Indexing never drops a dimension: ``x["a"]`` is a column, ``x[["b", "a"]]`` and ``x["b", "a"]`` are two,
-    ``x[cells, lineages]`` is their outer product, and ``x[["a, b", "c"]]`` sums `a` and `b`. With as many
-    lineages listed as there are cells, and all cells listed too, one value per cell is picked. After ``.T``
-    lineages come first.
+    ``x[cells, lineages]`` is their outer product, and ``x[["a, b", "c"]]`` sums `a` and `b`; ``"rest"`` is
+    the sum of all lineages that are not named beside it. With as many lineages listed as there are cells, and
+    all cells listed too, one value per cell is picked. After ``.T`` lineages come first.
 
     Arithmetic and comparisons keep names and colours of the first operand. Functions such as `np.sum` keep
     two dimensions and name what they reduced. Every other numpy function gives a plain array. For a column of
@@ -253,7 +253,10 @@ class Lineage(np.ndarray):
             chosen = np.add.reduceat(chosen, np.cumsum([0, *(len(g) for g in groups[:-1])]), axis=1)
         result = Lineage._make(
             chosen,
-            [", ".join(names[i] for i in g) for g in groups],
+            [
+                _lineage_index.REST if k == columns.rest else ", ".join(names[i] for i in g)
+                for k, g in enumerate(groups)
+            ],
             [self.colors[g[0]] if len(g) == 1 else mean_color(self.colors[g]) for g in groups],
         )
         return result.T if self._transposed else result

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferrocyte import _core
 from ferrocyte._errors import FerrocyteError, InvalidDataError, InvalidOptionError, NoTransientCellsError
-from ferrocyte._lineage_index import parts_of
+from ferrocyte._lineage_index import members
 from ferrocyte._options import check_number, check_option, no_effect
 from ferrocyte._results import fate_labels
 from ferrocyte._sparse import SHOWN, name_cells
@@ -99,8 +99,8 @@ def select_states(series: pd.Series, colors: Sequence[str], keys: Any) -> States
             raise InvalidDataError(f"No states have been selected. Choose from {categories}.")
         names, shown = fate_labels(categories, list(colors), keys)
     position = {}
-    for k, name in enumerate(names):
-        position.update(dict.fromkeys(parts_of(name, categories), k))
+    for k, parts in enumerate(members(names, categories)):
+        position.update(dict.fromkeys(parts, k))
     lookup = np.array([*(position.get(c, -1) for c in categories), -1], dtype=np.int64)
     target = lookup[series.cat.codes.to_numpy()]
     sizes = np.bincount(target[target >= 0], minlength=len(names))

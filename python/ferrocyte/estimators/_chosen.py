@@ -19,7 +19,7 @@ from ferrocyte._errors import (
     suggest,
     warn_user,
 )
-from ferrocyte._lineage_index import parts_of
+from ferrocyte._lineage_index import members
 from ferrocyte._options import check_option
 from ferrocyte._sparse import name_cells
 from ferrocyte.estimators._states import (
@@ -266,7 +266,7 @@ def from_macrostates(
     agg = check_option(agg, "agg", ("top_n", "union"))
     selected: Lineage = memberships[list(names)]
     if agg == "union":
-        singles = [parts_of(str(name), memberships.names.tolist()) for name in selected.names]
+        singles = members(selected.names.tolist(), memberships.names.tolist())
         parts: Lineage = memberships[[part for group in singles for part in group]]
         group_of = np.repeat(np.arange(len(singles)), [len(group) for group in singles])
         single_codes = assign_cells(parts.X, n_cells)
