@@ -1,8 +1,13 @@
 """What all tests share: the slow obvious versions are importable as `reference`, figures need no screen."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell starts jobs in the background with Ctrl-C ignored, and what they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
