@@ -10,10 +10,13 @@ import ferrocyte.cas.local._build as build
 import ferrocyte.cas.local._pca as pca
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from ferrocyte._errors import FileFormatError, InvalidDataError, InvalidOptionError, MissingDataError
+from ferrocyte.cas._upload import Counts, GeneList
 from ferrocyte.cas.errors import CASWarning
 from ferrocyte.cas.local import Reference, build_reference
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import naive_annotation as naive
 
 LUNG = Path(__file__).parents[1] / "data" / "lung_reference.h5ad"
 QUICK = {"n_components": 10, "n_top_genes": 300}
@@ -52,7 +55,8 @@ def test_components_are_those_of_a_full_decomposition(tmp_path, cells):
     logs = np.log1p(x * (1e4 / (x.sum(axis=1, keepdims=True) + 1e-6)))
     used = np.abs(reference.weights).sum(axis=1) > 0
     assert used.sum() == 300
-    z = (logs[:, used] - logs[:, used].mean(axis=0)) / (logs[:, used].std(axis=0) + 1e-6)
+    assert_array_equal(np.flatnonzero(used), naive.variable_genes(x.tolist(), 300))
+    z = np.array(naive.standardized(logs[:, used].tolist()))
     u, s, _ = np.linalg.svd(z, full_matrices=False)
     expected = u[:, :10] * s[:10]
     signs = np.sign((expected * reference.vectors).sum(axis=0))
@@ -60,6 +64,51 @@ def test_components_are_those_of_a_full_decomposition(tmp_path, cells):
     assert_allclose(ratio, s[:10] ** 2 / (s**2).sum(), rtol=1e-3)
     # The first ones are apart from the others; the last ones may turn in their plane.
     assert_allclose(reference.vectors[:, :5], (expected * signs)[:, :5], atol=2e-3 * np.abs(expected).max())
+
+
+def counts_of(matrix):
+    """One block of cells, as the passes over a file get them."""
+    cells = sp.csr_matrix(np.asarray(matrix, dtype=np.float32))
+    totals = np.asarray(cells.sum(axis=1), dtype=np.float32).ravel()
+    genes = GeneList([f"g{i}" for i in range(cells.shape[1])])
+    names = [str(i) for i in range(len(totals))]
+    return Counts(names, genes, cells.data, cells.indices, cells.indptr.astype(np.int64), totals)
+
+
+def test_a_rare_gene_speaks_less_loudly_than_a_common_one():
+    # Standard deviations 1, 2 and 9, of which 2 is the median: over 3, 4 and 11.
+    assert pca.damping(np.array([2.0, 9.0, 1.0])) == 2.0
+    # One of 25 cells has the rare gene, 12 the common one; as z-scores both would have variance 1.
+    rare, common = np.zeros(25), np.zeros(25)
+    rare[3] = common[::2] = 1
+    rare_std, common_std = np.sqrt(24) / 25, np.sqrt(13 * 12) / 25
+    assert_allclose([rare.std(), common.std()], [rare_std, common_std])
+    z = np.array(naive.standardized(np.column_stack([rare, common]).tolist()))
+    middle = (rare_std + common_std) / 2
+    assert_allclose(z.std(axis=0), [rare_std / (rare_std + middle), common_std / (common_std + middle)])
+    assert np.abs(z[:, 0]).max() < 2 < (rare / rare_std).max()
+
+
+def test_genes_are_compared_with_those_of_a_similar_mean():
+    # All cells have as many molecules. Genes 0 to 2 are rare, 3 to 5 common: of either, the last varies most.
+    rare = [[3, 0, 0, 0, 0, 3, 3, 3], [0, 3, 3, 3, 3, 0, 0, 0], [0, 0, 0, 12, 0, 0, 0, 0]]
+    common = [[90, 92, 88, 90] * 2, [91, 89, 90, 90] * 2, [180, 0, 180, 0] * 2]
+    filling = 1000 - np.sum([*rare, *common], axis=0)
+    cells = np.array([*rare, *common, filling]).T
+    found = pca.moments(lambda: iter([counts_of(cells)]), 7)
+    chosen = np.flatnonzero(pca.variable_genes(found, 2, min_cells=1))
+    assert_array_equal(chosen, naive.variable_genes(cells.tolist(), 2, min_cells=1))
+    assert_array_equal(chosen, [2, 5])
+
+
+def test_references_of_before_standard_deviations_were_damped_are_read(tmp_path, cells):
+    reference = build_reference(cells, tmp_path / "r", "cell_type", **QUICK)
+    found = reference.neighbors(reference.vectors[:5])
+    manifest = json.loads((reference.path / "manifest.json").read_text())
+    assert manifest["embedding"].pop("damping") > 0
+    (reference.path / "manifest.json").write_text(json.dumps(manifest))
+    for mine, before in zip(Reference(reference.path).neighbors(reference.vectors[:5]), found, strict=True):
+        assert_array_equal(mine, before)
 
 
 def test_a_cell_of_the_reference_is_its_own_neighbor(tmp_path, cells):

@@ -6,7 +6,17 @@ import math
 
 import numpy as np
 
-__all__ = ["ancestors", "distance", "embed", "nearest", "ontology_scores", "paths", "summary"]
+__all__ = [
+    "ancestors",
+    "distance",
+    "embed",
+    "nearest",
+    "ontology_scores",
+    "paths",
+    "standardized",
+    "summary",
+    "variable_genes",
+]
 
 
 def embed(counts, total, weights, offset):
@@ -17,6 +27,41 @@ def embed(counts, total, weights, offset):
         for k in range(len(offset)):
             out[k] += x * float(weights[gene][k])
     return out
+
+
+def variable_genes(counts, n_top, min_cells=3, n_bins=20):
+    """Columns of the genes whose dispersion is highest among genes of a similar mean, in order."""
+    cells = [[float(c) * 1e4 / (math.fsum(cell) + 1e-6) for c in cell] for cell in counts]
+    level, dispersion = {}, {}
+    for gene in range(len(cells[0])):
+        values = [cell[gene] for cell in cells]
+        if sum(v > 0 for v in values) >= min_cells and min(values) < max(values):
+            mean = math.fsum(values) / len(values)
+            level[gene] = math.log1p(mean)
+            dispersion[gene] = math.log(math.fsum((v - mean) ** 2 for v in values) / len(values) / mean)
+    low = min(level.values())
+    width = (max(level.values()) - low) / n_bins
+    bins = {gene: min(int((level[gene] - low) / width), n_bins - 1) for gene in level}
+    score = {}
+    for gene in level:
+        own = [dispersion[other] for other in level if bins[other] == bins[gene]]
+        mean = math.fsum(own) / len(own)
+        spread = math.sqrt(math.fsum((d - mean) ** 2 for d in own) / len(own))
+        score[gene] = (dispersion[gene] - mean) / spread if spread > 1e-9 else 1.0
+    return sorted(sorted(score, key=lambda gene: -score[gene])[:n_top])
+
+
+def standardized(logs):
+    """Cells by genes: less the mean, over the standard deviation plus the median one of all genes."""
+    n, columns = len(logs), list(zip(*logs, strict=True))
+    means = [math.fsum(c) / n for c in columns]
+    stds = [
+        math.sqrt(math.fsum((v - m) ** 2 for v in c) / n) for c, m in zip(columns, means, strict=True)
+    ]
+    middle = float(np.median(stds))
+    return [
+        [(v - m) / (s + middle) for v, m, s in zip(cell, means, stds, strict=True)] for cell in logs
+    ]
 
 
 def distance(q, x, metric):

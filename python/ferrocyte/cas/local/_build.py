@@ -78,8 +78,9 @@ def build_reference(
     """Make a reference that cells can be annotated against.
 
     Cells are read block by block, so that a file may be larger than memory. Raw counts are normalised to
-    10,000 molecules a cell and their logarithms taken; variable genes are standardised and projected on
-    their principal components. The same cells and the same seed give the same files, on any number of threads
+    10,000 molecules a cell and their logarithms taken; variable genes are standardised (the median standard
+    deviation is added to that of each gene, so that rare genes do not speak loudest) and projected on their
+    principal components. The same cells and the same seed give the same files, on any number of threads
     of one machine.
 
     Parameters
@@ -346,6 +347,7 @@ def _learn(
         "scale": _pca.SCALE,
         "eps": _pca.EPS,
         "n_variable_genes": int(use.sum()),
+        "damping": _pca.damping(found.std[use]),
         "seed": int(seed),
         "variance_ratio": [float(v) for v in parts.variance_ratio],
     }
