@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError
 from ferrocyte.cas import AsyncCASClient, CASClient, CellMetadataFeatures
 from ferrocyte.cas.errors import CASError
-from ferrocyte.cas.local import Reference, RouteError, Routes, build_reference
+from ferrocyte.cas.local import Reference, RouteError, Routes, _pca, build_reference
 from numpy.testing import assert_allclose
 from reference import naive_annotation as naive
 
@@ -165,6 +165,11 @@ def test_cells_become_a_reference(query, tmp_path, monkeypatch):
         assert client.search_matrix(query[:5]) == first
     with CASClient.local(LUNG, **quick) as client:  # the column has the usual name
         assert client.search_matrix(query[:5]) == first
+    # What an older version learned otherwise is made again.
+    with monkeypatch.context() as newer:
+        newer.setattr(_pca, "RECIPE", _pca.RECIPE + 1)
+        CASClient.local(LUNG, **quick).close()
+    assert len(list((tmp_path / "cache" / "references").iterdir())) == 2
     with pytest.raises(MissingDataError, match="'cell_types' in `obs` for `cell_type_column`"):
         CASClient.local(LUNG, "cell_types")
     for wrong in ({"cell_type_column": "cell_type"}, {"n_components": 3}):

@@ -55,7 +55,7 @@ def test_components_are_those_of_a_full_decomposition(tmp_path, cells):
     logs = np.log1p(x * (1e4 / (x.sum(axis=1, keepdims=True) + 1e-6)))
     used = np.abs(reference.weights).sum(axis=1) > 0
     assert used.sum() == 300
-    assert_array_equal(np.flatnonzero(used), naive.variable_genes(x.tolist(), 300))
+    assert_array_equal(np.flatnonzero(used), naive.variable_genes(x.tolist(), 300, min_cells=10))
     z = np.array(naive.standardized(logs[:, used].tolist()))
     u, s, _ = np.linalg.svd(z, full_matrices=False)
     expected = u[:, :10] * s[:10]
@@ -99,6 +99,15 @@ def test_genes_are_compared_with_those_of_a_similar_mean():
     chosen = np.flatnonzero(pca.variable_genes(found, 2, min_cells=1))
     assert_array_equal(chosen, naive.variable_genes(cells.tolist(), 2, min_cells=1))
     assert_array_equal(chosen, [2, 5])
+
+
+@pytest.mark.parametrize(("n_cells", "least"), [(50, 3), (600, 6), (2000, 10)])
+def test_genes_of_too_few_cells_are_not_used(n_cells, least):
+    # Gene i is in i + 1 cells; the last one in all.
+    has = np.arange(n_cells)[:, None] <= np.arange(15)
+    cells = np.column_stack([has, np.full(n_cells, 100)])
+    found = pca.moments(lambda: iter([counts_of(cells)]), 16)
+    assert_array_equal(np.flatnonzero(pca.variable_genes(found, None))[0], least - 1)
 
 
 def test_references_of_before_standard_deviations_were_damped_are_read(tmp_path, cells):

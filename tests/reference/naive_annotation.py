@@ -29,7 +29,7 @@ def embed(counts, total, weights, offset):
     return out
 
 
-def variable_genes(counts, n_top, min_cells=3, n_bins=20):
+def variable_genes(counts, n_top, min_cells, n_bins=20):
     """Columns of the genes whose dispersion is highest among genes of a similar mean, in order."""
     cells = [[float(c) * 1e4 / (math.fsum(cell) + 1e-6) for c in cell] for cell in counts]
     level, dispersion = {}, {}
@@ -55,13 +55,9 @@ def standardized(logs):
     """Cells by genes: less the mean, over the standard deviation plus the median one of all genes."""
     n, columns = len(logs), list(zip(*logs, strict=True))
     means = [math.fsum(c) / n for c in columns]
-    stds = [
-        math.sqrt(math.fsum((v - m) ** 2 for v in c) / n) for c, m in zip(columns, means, strict=True)
-    ]
+    stds = [math.sqrt(math.fsum((v - m) ** 2 for v in c) / n) for c, m in zip(columns, means, strict=True)]
     middle = float(np.median(stds))
-    return [
-        [(v - m) / (s + middle) for v, m, s in zip(cell, means, stds, strict=True)] for cell in logs
-    ]
+    return [[(v - m) / (s + middle) for v, m, s in zip(cell, means, stds, strict=True)] for cell in logs]
 
 
 def distance(q, x, metric):

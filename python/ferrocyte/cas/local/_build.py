@@ -99,7 +99,8 @@ def build_reference(
     n_components : int, default 50
         Dimensions of the embedding.
     n_top_genes : int or None, default 2000
-        Variable genes that the embedding is made of; None for all that 3 cells have.
+        Variable genes that the embedding is made of; None for all that one in a hundred cells have (at
+        least 3 cells; 10 are always enough).
     n_neighbors : int, optional
         Neighbors that a cell is annotated from; by default one in a hundred cells of the reference, at
         least 10 and at most 100.
@@ -343,6 +344,7 @@ def _learn(
     np.save(folder / "offset.npy", parts.offset)
     return {
         "kind": "pca",
+        "recipe": _pca.RECIPE,
         "n_components": n_components,
         "scale": _pca.SCALE,
         "eps": _pca.EPS,

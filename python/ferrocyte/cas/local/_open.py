@@ -16,6 +16,7 @@ from anndata import AnnData
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError
 from ferrocyte.cas.constants import CellMetadataFeatures
+from ferrocyte.cas.local import _pca
 from ferrocyte.cas.local._build import build_reference
 from ferrocyte.cas.local._reference import VERSION, Reference
 
@@ -112,7 +113,8 @@ def _cached(path: Path, column: str, options: dict[str, Any]) -> Reference:
     found = path.stat()
     # The number of threads changes nothing in a reference.
     told = {k: str(v) for k, v in sorted(options.items()) if k != "n_jobs"}
-    key = json.dumps([str(path.resolve()), found.st_size, found.st_mtime_ns, column, told, VERSION])
+    versions = [VERSION, _pca.RECIPE]
+    key = json.dumps([str(path.resolve()), found.st_size, found.st_mtime_ns, column, told, *versions])
     digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     root = os.environ.get("FERROCYTE_CACHE") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ferrocyte"

@@ -1,9 +1,10 @@
 """An embedding learned from counts that are read block by block: nothing of the size of the matrix is kept.
 
-Counts are normalised to 10,000 molecules a cell, logarithms are taken, genes are standardised (by a standard
-deviation that is damped, see :func:`damping`), and the result is projected on its principal components. The components come from a randomised block Krylov space (Musco &
-Musco, NeurIPS 2015, algorithm 2): the covariance is applied to a block of random directions again and again,
-once in each pass over the cells, and the components are the best in the space of all that came out.
+Counts are normalised to 10,000 molecules a cell, logarithms are taken, genes are standardised (by a
+standard deviation that is damped, see :func:`damping`), and the result is projected on its principal
+components. The components come from a randomised block Krylov space (Musco & Musco, NeurIPS 2015, algorithm
+2): the covariance is applied to a block of random directions again and again, once in each pass over the
+cells, and the components are the best in the space of all that came out.
 
 Sums are formed block by block in a fixed order, and dense factorisations on one thread, so that the same
 cells and the same seed give the same bits on any number of threads.
@@ -23,10 +24,23 @@ from ferrocyte import _core
 from ferrocyte._errors import InvalidDataError
 from ferrocyte.cas._upload import Counts
 
-__all__ = ["EPS", "SCALE", "Blocks", "Components", "Moments", "damping", "fit", "moments", "variable_genes"]
+__all__ = [
+    "EPS",
+    "RECIPE",
+    "SCALE",
+    "Blocks",
+    "Components",
+    "Moments",
+    "damping",
+    "fit",
+    "moments",
+    "variable_genes",
+]
 
 Blocks = Callable[[], Iterator[Counts]]
 SCALE, EPS = 1e4, 1e-6
+# Grows when other components come out of the same cells, so that what was kept is made again.
+RECIPE = 2
 # Directions that are followed beside those that are wanted.
 _OVERSAMPLE = 10
 _BINS = 20
@@ -98,25 +112,27 @@ def moments(blocks: Blocks, n_genes: int) -> Moments:
     return Moments(n, detected, mean, np.sqrt(np.maximum(square - mean**2, 0.0)), dispersion, level)
 
 
-def variable_genes(found: Moments, n_top: int | None, min_cells: int = 3) -> NDArray[np.bool_]:
+def variable_genes(found: Moments, n_top: int | None, min_cells: int | None = None) -> NDArray[np.bool_]:
     """Genes that the components are made of.
 
     Genes of similar mean are compared by their dispersion: its logarithm is standardised in 20 bins of equal
-    width over ln(1 + mean) (Satija et al., Nature Biotechnology 33, 495, 2015). Bins that hold equally many genes
-    instead would fill most places with genes that hardly any cell has, which tell studies apart and not types.
+    width over ln(1 + mean) (Satija et al., Nature Biotechnology 33, 495, 2015). Bins that hold equally many
+    genes instead would fill most places with genes that hardly any cell has.
 
     Parameters
     ----------
     found : Moments
     n_top : int or None
         How many genes; None for all that are detected often enough.
-    min_cells : int, default 3
-        Genes in fewer cells are not used.
+    min_cells : int, optional
+        Genes in fewer cells are not used; by default one in a hundred cells, at least 3 and at most 10.
 
     Returns
     -------
     array of bool
     """
+    if min_cells is None:
+        min_cells = min(10, max(3, found.n_cells // 100))
     use = (found.detected >= min(min_cells, found.n_cells)) & (found.std > 0)
     if n_top is None or use.sum() <= n_top:
         return use
@@ -140,9 +156,9 @@ def damping(std: NDArray[np.float64]) -> float:
     """What is added to the standard deviation of each gene before its logarithms are divided by it.
 
     A gene that few cells have varies little, and a plain z-score makes these few its loudest: one molecule of
-    a gene in 3 of 1,000 cells is 18 standard deviations. With the median of all genes added (as Tusher et al.,
-    PNAS 98, 5116, 2001, do for statistics of genes) it speaks less loudly than a common one. Unlike clipping, this
-    leaves the embedding linear.
+    a gene in 3 of 1,000 cells is 18 standard deviations. With the median of all genes added (as Tusher et
+    al., PNAS 98, 5116, 2001, do for statistics of genes) it speaks less loudly than a common one. Unlike
+    clipping, this leaves the embedding linear.
     """
     return float(np.median(std))
 
