@@ -22,6 +22,7 @@ from ferrocyte.cas.errors import (
     AnnotationInterrupt,
     CASWarning,
     CheckpointError,
+    QuotaExceededError,
 )
 
 N = 23
@@ -100,6 +101,24 @@ def test_the_quota_counts_what_is_missing(server, make_client, tmp_path):
     annotate(make_client(), adata[:15].copy(), path)
     server.remaining = 8
     assert right(annotate(make_client(), adata, path), adata, summary_answer)
+
+
+def test_the_quota_is_not_stretched_by_answers_to_others(server, make_client, tmp_path):
+    """A journal of 15 answers, 4 of them to cells of this call: 19 of 23 cells are missing, and 18 are too few."""
+    path, adata = tmp_path / "journal", cells(N)
+    others = cells(11)
+    others.obs_names = [f"other-{i}" for i in range(11)]
+    annotate(make_client(), others, path)
+    annotate(make_client(), adata[:4].copy(), path)
+    server.uploads.clear()
+    server.remaining = 18
+    with pytest.raises(QuotaExceededError, match="19 cells are to be annotated, 18 are left"):
+        annotate(make_client(), adata, path)
+    assert not server.uploads
+    server.remaining = 19
+    with pytest.warns(CASWarning, match="0 cells will be left in the quota after these 19"):
+        assert right(annotate(make_client(), adata, path), adata, summary_answer)
+    assert set(server.answered.values()) == {1}
 
 
 SCRIPT = """

@@ -115,12 +115,21 @@ class Job:
             for number, start in enumerate(starts)
         )
 
-    def open_checkpoint(self) -> int:
-        """Open the journal, if there is one; how many answers it holds."""
-        if self._checkpoint is None:
+    def open_checkpoint(self) -> None:
+        """Open the journal, if there is one."""
+        if self._checkpoint is not None:
+            self._journal = Journal(self._checkpoint, self.operation.kind, self.operation.adapter)
+
+    async def count_known(self) -> int:
+        """How many cells of this call the journal has an answer for; it reads the counts of all."""
+        journal = self._journal
+        if journal is None or not len(journal):
             return 0
-        self._journal = Journal(self._checkpoint, self.operation.kind, self.operation.adapter)
-        return len(self._journal)
+        known = 0
+        for chunk in self._queue:
+            digests = await asyncio.to_thread(self._digests, chunk)
+            known += sum(journal.get(digest) is not None for digest in digests)
+        return known
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -206,17 +215,18 @@ class Job:
         counts = self.prepared.counts(chunk.start, chunk.stop)
         return counts if len(rows) == len(counts) else counts.take([row - chunk.start for row in rows])
 
+    def _digests(self, chunk: _Chunk) -> list[str]:
+        """What the journal knows the cells of a chunk by."""
+        return self.prepared.counts(chunk.start, chunk.stop).digests(self.operation.context())
+
     async def _not_known(
         self, journal: Journal, chunk: _Chunk, executor: ThreadPoolExecutor
     ) -> tuple[list[int], list[str]]:
         """Rows of a chunk that the journal has no answer for, with their digests; the others are kept."""
         rows = range(chunk.start, chunk.stop)
-        context = self.operation.context()
         # In turn: the first chunk is written and sent before the next ones are even read.
         async with self._reading:
-            digests = await asyncio.get_running_loop().run_in_executor(
-                executor, lambda: self._counts(chunk, rows).digests(context)
-            )
+            digests = await asyncio.get_running_loop().run_in_executor(executor, self._digests, chunk)
         answers = {row: journal.get(digest) for row, digest in zip(rows, digests, strict=True)}
         known = [row for row in rows if answers[row] is not None]
         self._keep(known, [answers[row] for row in known])

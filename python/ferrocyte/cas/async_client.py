@@ -252,9 +252,9 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
                     report=report,
                 )
                 try:
-                    known = await asyncio.to_thread(job.open_checkpoint)
+                    await asyncio.to_thread(job.open_checkpoint)
                     if counted:
-                        await self._check_quota(len(prepared), known, action)
+                        await self._check_quota(job, action)
                     if jobs is not None:
                         jobs.append(job)
                     await job.run()
@@ -271,10 +271,14 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         )
         return job.results(on_error)
 
-    async def _check_quota(self, n_cells: int, n_known: int, action: str) -> None:
+    async def _check_quota(self, job: Job, action: str) -> None:
         """Refuse before anything is sent what the service would refuse midway."""
         quota = await self._service.quota(action)
-        needed = max(0, n_cells - n_known)
+        needed = len(job.prepared)
+        if quota.left < max(needed, _LOW_QUOTA):
+            # Other calls may share the journal: only answers to this one make it cheaper. To look them all
+            # up takes time, so a quota that is enough for every cell is not compared that closely.
+            needed -= await job.count_known()
         _logger.info("%d cells to annotate, %d left in the quota", needed, quota.left)
         if needed > quota.left:
             raise QuotaExceededError(
