@@ -104,7 +104,7 @@ def test_the_quota_counts_what_is_missing(server, make_client, tmp_path):
 
 
 def test_the_quota_is_not_stretched_by_answers_to_others(server, make_client, tmp_path):
-    """A journal of 15 answers, 4 of them to cells of this call: 19 of 23 cells are missing, and 18 are too few."""
+    """A journal of 15 answers, 4 of them to cells of this call: 19 of 23 are missing, 18 are too few."""
     path, adata = tmp_path / "journal", cells(N)
     others = cells(11)
     others.obs_names = [f"other-{i}" for i in range(11)]

@@ -432,6 +432,19 @@ def test_a_hang_at_the_start_ends(server, make_client):
     annotate(client, cells(3))
 
 
+@pytest.mark.parametrize(
+    "route", ["validate-client-version", "list-models", "feature-schema/schema-1", "quota"]
+)
+def test_one_question_that_hangs_is_named(server, make_client, route):
+    server.route = lambda path, n: Hang(30) if path.endswith(route) else None
+    client = make_client(request_timeout=0.5, num_attempts_per_chunk=2)
+    start = time.monotonic()
+    with pytest.raises(CASTimeoutError, match=f"No complete answer to .*{route} within 0.5 s"):
+        annotate(client, cells(3))
+    assert time.monotonic() - start < 10
+    assert not server.uploads
+
+
 def test_a_wrong_token_is_told_at_once(server, make_client):
     client = make_client(token="some.other-token-1234")
     with pytest.raises(AuthenticationError, match="get a new one") as caught:

@@ -283,7 +283,8 @@ class Asker:
                 limiter.refused(since, 0.0)
             if isinstance(err, CASTimeoutError):
                 return err, Then.RETRY, 0.0
-            return CASTimeoutError(f"No complete answer within {seconds:.3g} s."), Then.RETRY, 0.0
+            what = f"{request.method} {request.path}"
+            return CASTimeoutError(f"No complete answer to {what} within {seconds:.3g} s."), Then.RETRY, 0.0
         except CASConnectionError as err:
             if limiter is not None:
                 limiter.refused(since, 0.0)
