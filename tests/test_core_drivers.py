@@ -84,6 +84,26 @@ def test_a_level_of_a_million_does_not_drown_a_spread_of_one(form):
     assert_allclose(low[0], exact, atol=1e-13)
 
 
+@pytest.mark.parametrize("k", [1, 4, 5, 13])
+def test_sparse_columns_at_a_high_level_with_zeros_here_and_there(k):
+    """Where the zeros are decides what values are counted from; the correlation must not depend on it."""
+    n = 3000
+    y = np.ascontiguousarray(targets(n, k + 1)[:, :k])
+    level = 1e6 + np.random.default_rng(2).normal(size=(n, 6))
+    level[0, 0] = 0  # in the first row
+    level[500, 1] = 0  # long after the first rows
+    level[2000:, 2] = 0  # only in later chunks
+    level[:1500, 3] = 0
+    level[[3, 1030, 2999], 4] = 0  # column 5 has none
+    x = level - level.astype(np.longdouble).mean(axis=0)
+    y_about = y - y.astype(np.longdouble).mean(axis=0)
+    spread = np.sqrt(np.outer((x**2).sum(axis=0), (y_about**2).sum(axis=0)))
+    expected = np.array([[np.sum(a * b) for b in y_about.T] for a in x.T]) / spread
+    for threads in (1, 3):
+        found = correlations(sp.csr_matrix(level), y, threads=threads)
+        assert_allclose(found, expected.astype(float), rtol=0, atol=1e-11)
+
+
 def test_rows_must_be_complete_and_fit():
     y = targets(10, 2)
     sums = _core.ColumnCorrelations(3, y)

@@ -117,7 +117,8 @@ def check_csr(matrix: Any, what: str) -> None:
         problem = "row pointers that do not start at 0, decrease, or are of the wrong number"
     elif indptr[-1] > len(indices) or len(indices) != len(matrix.data):
         problem = "row pointers that end past the stored values"
-    elif len(indices) and (indices.min() < 0 or indices.max() >= n_cols):
+    # As unsigned numbers, negative ones are the largest: found in one go.
+    elif len(indices) and indices.view(f"u{indices.itemsize}").max() >= n_cols:
         problem = f"column indices outside of 0..{n_cols}"
     if problem:
         raise InvalidDataError(f"Expected {what} to be a valid CSR matrix, found {problem}. Build it anew.")
