@@ -118,7 +118,7 @@ def check_csr(matrix: Any, what: str) -> None:
     elif indptr[-1] > len(indices) or len(indices) != len(matrix.data):
         problem = "row pointers that end past the stored values"
     # As unsigned numbers, negative ones are the largest: found in one go.
-    elif len(indices) and indices.view(f"u{indices.itemsize}").max() >= n_cols:
+    elif len(indices) and indices.view(indices.dtype.str.replace("i", "u")).max() >= n_cols:
         problem = f"column indices outside of 0..{n_cols}"
     if problem:
         raise InvalidDataError(f"Expected {what} to be a valid CSR matrix, found {problem}. Build it anew.")
