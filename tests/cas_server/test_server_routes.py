@@ -229,8 +229,8 @@ def test_fields_of_forms(shared, path, fields, status, says):
 
 
 def logged(caplog):
-    """The last request; it is logged after it was answered."""
-    for _ in range(200):
+    """The last request; it is logged after it was answered, so wait inside of `at_level`."""
+    for _ in range(500):
         found = [r.fields for r in caplog.records if hasattr(r, "fields") and r.getMessage() == "request"]
         if found:
             return found[-1]
@@ -243,8 +243,8 @@ def test_a_defect_tells_nothing(start, routes, caplog):
     routes.breaks = RuntimeError("cell-0 has the secret count 17")
     with caplog.at_level("INFO", logger="ferrocyte.cas.server"):
         found = post(server, "nearest-neighbor-search", h5ad(ready(cells(n=2, extra=0))), model_name="first")
+        record = logged(caplog)
     assert (found.status_code, found.json()) == (500, {"detail": "Error processing request"})
-    record = logged(caplog)
     assert record["defect"].startswith("RuntimeError at served.py")
     assert "secret" not in json.dumps(record)
     assert "cell-0" not in json.dumps(record)
@@ -258,9 +258,9 @@ def test_ids_are_echoed_and_logged(shared, caplog):
     ids = {"x-client-session-id": "a-session", "x-client-action-id": "an-action"}
     with caplog.at_level("INFO", logger="ferrocyte.cas.server"):
         found = httpx.get(f"{shared.url}{GENERAL}/list-models", headers=ids)
+        record = logged(caplog)
     assert {name: found.headers[name] for name in ids} == ids
     assert re.fullmatch(r"[0-9a-f]{32}", found.headers["x-trace-id"])
-    record = logged(caplog)
     assert (record["client_session_id"], record["status"]) == ("a-session", 200)
     odd = httpx.get(f"{shared.url}{GENERAL}/list-models", headers={"x-client-action-id": "a b<script>"})
     assert "x-client-action-id" not in odd.headers
