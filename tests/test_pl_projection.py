@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from ferrocyte._colors import category_palette
 from ferrocyte._errors import (
     FerrocyteWarning,
     InvalidDataError,
@@ -489,6 +490,6 @@ class TestLegendPlaces:
 
 
 @pytest.mark.parametrize("n", [1, 8, 9, 14, 23, 24, 70])
-def test_default_palette_has_no_twins(n):
-    colors = _common.default_palette(n)
+def test_category_palette_has_no_twins(n):
+    colors = category_palette(n)
     assert len(set(colors)) == n

@@ -187,7 +187,7 @@ def test_figure(adata, gam):
     assert len(figure.axes) == 3 * 3, "what is empty is taken away"
     labels = [ax.get_yticklabels()[0].get_text() for ax in strips]
     assert labels.count("kind") == labels.count("score") == 2, "beside the first column"
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["kind", "a", "b"]
 
 
 def test_what_can_not_be_drawn(adata, gam, monkeypatch):

@@ -148,7 +148,7 @@ def test_trees_and_strips(adata, gam):
     assert labels == ["fate probability", "kind", "score"]
     segments = [c for ax in figure.axes for c in ax.collections if type(c).__name__ == "LineCollection"]
     assert len(segments[0].get_segments()) == 3, "three joins of four genes"
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["kind", "a", "b"]
     (bare,) = draw(adata, gam, lineages="A", cluster_genes=True, dendrogram=False, cbar=False)
     assert len(bare.axes) == 1
 

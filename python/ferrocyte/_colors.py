@@ -14,7 +14,16 @@ import numpy as np
 
 from ferrocyte._errors import InvalidDataError, InvalidOptionError
 
-__all__ = ["GREY", "MIXTURE", "default_colors", "mean_color", "shades", "text_color", "to_hex"]
+__all__ = [
+    "GREY",
+    "MIXTURE",
+    "category_palette",
+    "default_colors",
+    "mean_color",
+    "shades",
+    "text_color",
+    "to_hex",
+]
 
 # What scanpy draws categories in (after d3's category20), so that a lineage and a cluster look alike; files
 # written elsewhere hold the same colours.
@@ -28,6 +37,21 @@ _THEN: tuple[tuple[str, tuple[int, ...] | None], ...] = (
     ("Accent", None), ("Dark2", (1, 2, 4, 5, 6)), ("Set1", None), ("Set2", None), ("Set3", None),
 )  # fmt: skip
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+# Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
+# the original yellow can not be seen in small points.
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B59F00", "#7F7F7F")
+# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), discrete rainbows of 14 and of 23: the order of
+# hue is also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
+_TOL_14 = (
+    "#D1BBD7", "#AE76A3", "#882E72", "#1965B0", "#5289C7", "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB",
+    "#F7F056", "#F6C141", "#F1932D", "#E8601C", "#DC050C",
+)  # fmt: skip
+_TOL_23 = (
+    "#D9CCE3", "#CAACCB", "#BA8DB4", "#AA6F9E", "#994F88", "#882E72", "#1965B0", "#437DBF", "#6195CF",
+    "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518",
+    "#DC050C", "#A5170E", "#72190E", "#42150A", "#777777",
+)  # fmt: skip
 
 GREY = "#808080"
 """Of what belongs to no lineage or to all."""
@@ -67,6 +91,31 @@ def default_colors(n: int) -> list[str]:
             f"Expected at most {len(colors)} categories without colors, found {n}. Give the colors yourself."
         )
     return colors[:n]
+
+
+def category_palette(n: int) -> list[str]:
+    """Colours for `n` categories that stay apart for readers who are colour-blind.
+
+    Parameters
+    ----------
+    n : int
+        Number of categories, at least 0.
+
+    Returns
+    -------
+    list of str
+        `n` hex colours: eight of Okabe and Ito (2008); up to 23 spread over Tol's discrete rainbows;
+        above that samples of matplotlib's `turbo`, where neighbours are no longer easy to tell apart.
+    """
+    if n <= len(_OKABE_ITO):
+        return [c.lower() for c in _OKABE_ITO[:n]]
+    for rainbow in (_TOL_14, _TOL_23):
+        if n <= len(rainbow):
+            picks = np.linspace(0, len(rainbow) - 1, n).round().astype(int)
+            return [rainbow[i].lower() for i in picks]
+    import matplotlib as mpl
+
+    return [to_hex(c) for c in mpl.colormaps["turbo"](np.linspace(0.02, 0.98, n))]
 
 
 def to_hex(color: Any) -> str:

@@ -409,8 +409,8 @@ class Lineage(np.ndarray):
         title : str, optional
             Default: the name of `reduction`.
         legend_loc : str or None, default "on data"
-            `"on data"` writes the names beside the slices; else a place such as `"best"` or
-            `"upper right out"`; `None`: no names.
+            `"on data"` writes the names beside the slices, those of more than 8 lineages in a legend; else a
+            place such as `"best"` or `"upper right out"`; `None`: no names.
         legend_kwargs : mapping
             For :meth:`matplotlib.axes.Axes.legend`.
         figsize, dpi

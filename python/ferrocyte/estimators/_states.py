@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _keys
-from ferrocyte._colors import default_colors, shades, to_hex
+from ferrocyte._colors import category_palette, default_colors, shades, to_hex
 from ferrocyte._errors import (
     InvalidDataError,
     InvalidOptionError,
@@ -171,14 +171,14 @@ def _from_proportions(adata: AnnData, key: str, weight_key: str | None) -> Refer
 
 
 def category_colors(adata: AnnData, key: str, n: int) -> list[str]:
-    """Colours of `n` categories: those of ``uns["<key>_colors"]``, if there are enough of them."""
+    """Colours of `n` categories as figures have them: of ``uns["<key>_colors"]``, if these are enough."""
     stored = adata.uns.get(_keys.colors(key))
     if stored is not None and len(stored) >= n:
         try:
             return [to_hex(c) for c in list(stored)[:n]]
         except InvalidDataError:
             pass
-    return default_colors(n)
+    return category_palette(n)
 
 
 def categorical(codes: NDArray[np.integer[Any]], names: Sequence[str], index: pd.Index) -> pd.Series:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError, suggest
 from ferrocyte.lineage import Lineage
-from ferrocyte.pl._common import category_colors, finish, known_keywords, turn_labels
+from ferrocyte.pl._common import category_colors, finish, known_keywords, paper, shade, turn_labels
 from ferrocyte.pl._heatmap import add_bar, as_colormap, draw_squares, write_numbers
 from ferrocyte.pl._panels import panels, spread_titles
 from ferrocyte.pl._trees import draw_tree, grow_tree
@@ -42,8 +42,9 @@ def bars(
     names, colors = _names_and_colors(fates)
     clusters = list(dict.fromkeys(table["cluster"]))
     whole, titles = spread_titles(title, clusters)
-    look = {"color": colors, "ecolor": "0.2", "capsize": 4, "width": 0.8, **kwargs}
-    with _figure(len(clusters), ncols, frame, (0.9 + 0.45 * max(4, len(names)), 3.2)) as (axes, ours):
+    look = {"color": colors, "ecolor": shade(0.2), "capsize": 4, "width": 0.8, **kwargs}
+    inches = _panel_inches(names, xrot)
+    with _figure(len(clusters), ncols, frame, inches) as (axes, ours):
         for panel, cluster, text in zip(axes, clusters, titles, strict=True):
             part = table[table["cluster"] == cluster].set_index("lineage").loc[names]
             # nothing is known of the spread of what has no value
@@ -80,8 +81,8 @@ def violins(
         stored = category_colors(adata, cluster_key, list(column.cat.categories))
         palette = {str(c): color for c, color in stored.items()}
     whole, titles = spread_titles(title, list(tables))
-    width = 0.9 + 0.45 * max(4, len(palette if cluster_key is None else groups))
-    with _figure(len(tables), ncols, frame, (width, 3.2)) as (axes, ours):
+    inches = _panel_inches(list(palette if cluster_key is None else groups), xrot)
+    with _figure(len(tables), ncols, frame, inches) as (axes, ours):
         for panel, values, text in zip(axes, tables.values(), titles, strict=True):
             with known_keywords("aggregate_fate_probabilities"):
                 _draw_violins(panel, values, palette, kwargs)
@@ -105,9 +106,9 @@ def _draw_violins(
         if np.ptp(numbers) > 1e-12:
             look: dict[str, Any] = {"widths": 0.85, "showextrema": False, **kwargs}
             for body in ax.violinplot([numbers], positions=[at], **look)["bodies"]:  # type: ignore[attr-defined]
-                body.set(facecolor=palette[name], edgecolor="0.2", alpha=0.85, linewidth=0.6)
-        ax.vlines(at, low, high, color="0.15", lw=2.5, zorder=3)
-        ax.plot(at, middle, "o", ms=3.5, color="white", mec="0.15", mew=0.8, zorder=4)
+                body.set(facecolor=palette[name], edgecolor=shade(0.2), alpha=0.85, linewidth=0.6)
+        ax.vlines(at, low, high, color=shade(0.15), lw=2.5, zorder=3)
+        ax.plot(at, middle, "o", ms=3.5, color=paper(), mec=shade(0.15), mew=0.8, zorder=4)
 
 
 def table_of_means(
@@ -222,6 +223,12 @@ def _names_and_colors(fates: Lineage) -> tuple[list[str], list[str]]:
 def _figure(n: int, ncols: int | None, frame: Mapping[str, Any], inches: tuple[float, float]) -> Any:
     size = frame["figsize"] or (inches if n == 1 else None)
     return panels(n, frame["ax"], ncols=ncols, figsize=size, dpi=frame["dpi"], inches=inches)
+
+
+def _panel_inches(names: Sequence[str], xrot: float) -> tuple[float, float]:
+    """A panel as wide as its names are many, and higher if they are long and turned."""
+    longest = 0.08 * max(len(name) for name in names)
+    return 0.9 + 0.45 * max(4, len(names)), 3.0 + longest * abs(np.sin(np.deg2rad(xrot)))
 
 
 def _dress(ax: Axes, names: Sequence[str], title: str, xrot: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.patheffects as patheffects
 import numpy as np
 import pandas as pd
-from matplotlib.colors import is_color_like
+from matplotlib.colors import is_color_like, to_hex
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import NDArray
@@ -21,7 +21,16 @@ from ferrocyte._errors import (
     suggest,
 )
 from ferrocyte._sparse import is_sparse
-from ferrocyte.pl._common import as_categorical, axes_width, category_colors, place_legend, root_figure
+from ferrocyte.pl._common import (
+    LEGEND_ROWS,
+    as_categorical,
+    axes_width,
+    category_colors,
+    paper,
+    place_legend,
+    root_figure,
+    shade,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,10 +49,6 @@ __all__ = [
     "point_size",
     "spread_labels",
 ]
-
-_NA_COLOR = "#d3d3d3"
-# A legend beside the axes takes a second column above this many entries.
-_LEGEND_ROWS = 16
 
 
 def default_color(adata: AnnData) -> str:
@@ -174,7 +179,7 @@ def draw_values(
     vmax: float | None = None,
     perc: Sequence[float] | None = None,
     sort_order: bool = True,
-    na_color: str = _NA_COLOR,
+    na_color: str | None = None,
     legend_loc: str | int | None = "on data",
     legend_fontsize: float | str | None = None,
     legend_fontweight: int | str | None = None,
@@ -208,6 +213,7 @@ def draw_values(
     """
     labels: list[Text] = []
     n_cells = len(xy)
+    na_color = to_hex(shade(0.8275)) if na_color is None else na_color
     sizes = np.asarray(point_size(n_cells, ax, large=large) if size is None else size, dtype=np.float64)
     if sizes.ndim > 1 or sizes.size not in (1, n_cells):
         raise InvalidDataError(f"Expected `size` to be one number or {n_cells}, found shape {sizes.shape}.")
@@ -257,7 +263,7 @@ def legend_of_categories(
         "frameon": False,
         "fontsize": fontsize or "small",
         "handletextpad": 0.2,
-        "ncols": 1 + (len(handles) - 1) // _LEGEND_ROWS if handles else 1,
+        "ncols": 1 + (len(handles) - 1) // LEGEND_ROWS if handles else 1,
     }
     if shared and loc in ("right margin", "right"):
         root_figure(ax).legend(handles=handles, loc="outside right center", **look)
@@ -358,7 +364,7 @@ def labels_on_data(
     texts = []
     if fontsize is None:
         fontsize = float(np.clip(1.9 * axes_width(ax), 6, 10) - (1 if len(spots) > 10 else 0))
-    halo = [patheffects.withStroke(linewidth=2.5 if outline is None else outline, foreground="white")]
+    halo = [patheffects.withStroke(linewidth=2.5 if outline is None else outline, foreground=paper())]
     for name, points in spots.items():
         points = points[np.isfinite(points).all(axis=1)]
         if not len(points):

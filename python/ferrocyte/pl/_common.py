@@ -17,12 +17,15 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.colors import Colormap, is_color_like, to_hex
+from matplotlib.colors import Colormap, is_color_like, to_hex, to_rgb
 from matplotlib.figure import SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _keys
+from ferrocyte._colors import category_palette
 from ferrocyte._errors import (
     InvalidDataError,
     InvalidOptionError,
@@ -42,57 +45,27 @@ __all__ = [
     "drawing",
     "embedding_coordinates",
     "finish",
+    "ink",
     "known_keywords",
+    "legend_of_groups",
     "legend_place",
+    "paper",
     "place_legend",
     "root_figure",
     "save_figure",
+    "shade",
     "turn_labels",
 ]
-
-# Okabe & Ito, "Color Universal Design" (2008), without black and with the yellow darkened: on white,
-# the original yellow can not be seen in small points.
-_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B59F00", "#7F7F7F")
-# Paul Tol, "Colour schemes" (SRON/EPS/TN/09-002, 2021), discrete rainbows of 14 and of 23: the order of
-# hue is also one of lightness and weight, which is what remains to a colour-blind reader of many categories.
-_TOL_14 = (
-    "#D1BBD7", "#AE76A3", "#882E72", "#1965B0", "#5289C7", "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB",
-    "#F7F056", "#F6C141", "#F1932D", "#E8601C", "#DC050C",
-)  # fmt: skip
-_TOL_23 = (
-    "#D9CCE3", "#CAACCB", "#BA8DB4", "#AA6F9E", "#994F88", "#882E72", "#1965B0", "#437DBF", "#6195CF",
-    "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518",
-    "#DC050C", "#A5170E", "#72190E", "#42150A", "#777777",
-)  # fmt: skip
 
 _VERTICAL = {"upper": "upper", "top": "upper", "center": "center", "lower": "lower", "bottom": "lower"}
 _HORIZONTAL = ("left", "center", "right")
 _MODIFIERS = ("in", "out")
+# Names in a legend from which on it is no longer put among the data.
+MANY = 8
+# A legend beside the axes takes a second column above this many names.
+LEGEND_ROWS = 16
 # Backends that draw to files: showing on them does nothing but warn.
 _FILE_BACKENDS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-
-
-def default_palette(n: int) -> list[str]:
-    """Colours for `n` categories that stay apart for readers who are colour-blind.
-
-    Parameters
-    ----------
-    n : int
-        Number of categories, at least 0.
-
-    Returns
-    -------
-    list of str
-        `n` hex colours: eight of Okabe and Ito (2008); up to 23 spread over Tol's discrete rainbows;
-        above that samples of matplotlib's `turbo`, where neighbours are no longer easy to tell apart.
-    """
-    if n <= len(_OKABE_ITO):
-        return [c.lower() for c in _OKABE_ITO[:n]]
-    for rainbow in (_TOL_14, _TOL_23):
-        if n <= len(rainbow):
-            picks = np.linspace(0, len(rainbow) - 1, n).round().astype(int)
-            return [rainbow[i].lower() for i in picks]
-    return [to_hex(c) for c in mpl.colormaps["turbo"](np.linspace(0.02, 0.98, n))]
 
 
 def category_colors(
@@ -119,7 +92,7 @@ def category_colors(
     -------
     dict
         Hex colour by category: those of `palette`, else of `uns["<key>_colors"]` if there are enough,
-        else a default colour-blind-safe palette.
+        else those of :func:`ferrocyte._colors.category_palette`.
 
     Raises
     ------
@@ -134,7 +107,7 @@ def category_colors(
         values = [str(c) for c in np.atleast_1d(np.asarray(stored, dtype=object))]
         if len(values) >= n and all(is_color_like(c) for c in values[:n]):
             return dict(zip(categories, [to_hex(c) for c in values[:n]], strict=True))
-    return dict(zip(categories, default_palette(n), strict=True))
+    return dict(zip(categories, category_palette(n), strict=True))
 
 
 def _palette_colors(
@@ -230,8 +203,33 @@ def root_figure(ax: Axes) -> Figure:
 
 
 def axes_width(ax: Axes) -> float:
-    """Width of axes in inches."""
-    return float(ax.get_window_extent().width / root_figure(ax).dpi)
+    """Width of axes in inches; where the layout is still to come, that of their place in the grid.
+
+    So panels of one figure agree on the size of their texts, whichever is drawn first.
+    """
+    figure, place = root_figure(ax), ax.get_subplotspec()
+    if place is not None and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        return float(place.get_position(figure).width * figure.get_figwidth())
+    return float(ax.get_window_extent().width / figure.dpi)
+
+
+def ink() -> Any:
+    """What stands out from the background in matplotlib's current style: black in the default one."""
+    return mpl.rcParams["text.color"]
+
+
+def paper() -> Any:
+    """The background in matplotlib's current style: white in the default one."""
+    color = mpl.rcParams["axes.facecolor"]
+    return mpl.rcParams["figure.facecolor"] if color == "none" else color
+
+
+def shade(lightness: float) -> tuple[float, float, float]:
+    """Between :func:`ink` (0) and :func:`paper` (1): greys that are as faint on dark as on white."""
+    ends = zip(to_rgb(ink()), to_rgb(paper()), strict=True)
+    # In steps of 255, so that what is drawn and what a hex string says are the same.
+    red, green, blue = (round(255 * ((1 - lightness) * a + lightness * b)) / 255 for a, b in ends)
+    return red, green, blue
 
 
 @contextmanager
@@ -315,11 +313,15 @@ def legend_place(loc: str | int | None) -> tuple[str, str, str] | str | int | No
 def place_legend(ax: Axes, loc: Any, handles: Sequence[Any], **kwargs: Any) -> Legend | None:
     """Draw a legend at a position of :func:`legend_place`; `None` if there is to be none.
 
-    Outside places keep clear of tick labels, axis labels and title, whatever their size.
+    Outside places keep clear of tick labels, axis labels and title, whatever their size. The "best" place of
+    many names is outside: inside they would cover what they explain.
     """
     place: Any = legend_place(loc)
     if place is None or not handles:
         return None
+    if place in ("best", 0) and len(handles) > MANY:
+        place = ("upper", "right", "out")
+        kwargs = {"ncols": 1 + (len(handles) - 1) // LEGEND_ROWS, **kwargs}
     if not isinstance(place, tuple):
         return ax.legend(handles=handles, loc=place, **kwargs)
     vertical, horizontal, modifier = place
@@ -342,6 +344,36 @@ def place_legend(ax: Axes, loc: Any, handles: Sequence[Any], **kwargs: Any) -> L
     )
 
 
+def legend_of_groups(figure: Figure, groups: Mapping[str, Mapping[Any, str]], fontsize: float) -> None:
+    """One legend beside the figure for the colours of several columns, each under its name.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        With a constrained layout, which makes room.
+    groups : mapping
+        Colour by category, by name of the column; without categories it is left out.
+    fontsize : float
+        In points.
+    """
+    handles: list[Patch] = []
+    headings: list[int] = []
+    for name, colors in groups.items():
+        if colors:
+            headings.append(len(handles))
+            handles.append(Patch(alpha=0, label=name))
+            handles += [Patch(facecolor=color, label=str(c)) for c, color in colors.items()]
+    if not handles:
+        return
+    rows = max(LEGEND_ROWS, int(figure.get_figheight() * 72 / (1.7 * fontsize)))
+    legend = figure.legend(
+        handles=handles, loc="outside right upper", fontsize=fontsize, frameon=False,
+        ncols=1 + (len(handles) - 1) // rows,
+    )  # fmt: skip
+    for at in headings:
+        legend.get_texts()[at].set_fontweight("bold")
+
+
 def _overhang(ax: Axes) -> tuple[float, float, float, float]:
     """How far labels, ticks and title stick out to the left, bottom, right and top, in inches."""
     figure = root_figure(ax)
@@ -355,7 +387,7 @@ def _overhang(ax: Axes) -> tuple[float, float, float, float]:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:
-    """Write a figure, cropped to its content and transparent.
+    """Write a figure, cropped to its content and transparent, unless its style has a dark background.
 
     Parameters
     ----------
@@ -380,7 +412,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None 
     if target.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
         target = target.with_name(target.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, bbox_inches="tight", transparent=True, dpi="figure" if dpi is None else dpi)
+    # White text on nothing is lost on the white page that most files end up on.
+    plain = min(to_rgb(figure.get_facecolor())) > 0.5
+    figure.savefig(target, bbox_inches="tight", transparent=plain, dpi="figure" if dpi is None else dpi)
     return target
 
 
@@ -413,6 +447,11 @@ def is_interactive() -> bool:
     return hasattr(sys, "ps1") or "ipykernel" in sys.modules or mpl.is_interactive()
 
 
+def is_shown(save: Any, show: bool | None, *, ours: bool = True) -> bool:
+    """Whether a figure is to be shown, see :func:`finish`; a notebook would print what is returned then."""
+    return (ours and save is None and is_interactive()) if show is None else bool(show)
+
+
 def finish(
     ax: Axes,
     *,
@@ -438,9 +477,7 @@ def finish(
     """
     if save is not None:
         save_figure(root_figure(ax), save, dpi)
-    if show is None:
-        show = ours and save is None and is_interactive()
-    if show and mpl.get_backend().lower() not in _FILE_BACKENDS:
+    if is_shown(save, show, ours=ours) and mpl.get_backend().lower() not in _FILE_BACKENDS:
         plt.show()
 
 

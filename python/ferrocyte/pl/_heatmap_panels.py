@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.colors import Normalize
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ferrocyte.pl._common import category_colors, finish
+from ferrocyte.pl._common import category_colors, finish, legend_of_groups
 from ferrocyte.pl._fits import Fits
 from ferrocyte.pl._heatmap import as_colormap
 from ferrocyte.pl._strips import Along, draw_strip
@@ -122,10 +121,11 @@ def by_lineage(
     )  # fmt: skip
     _name_rows(ax, [str(g) for g in table.index], size, inches[1] - 0.8 - 0.24 * len(names), all_names)
     ax.set_xlabel(look.xlabel)
+    shown = {}
     for row, name in enumerate(names):
-        shown = strips.draw(grid[row, -1], name, x, lineage)
+        shown[name] = strips.draw(grid[row, -1], name, x, lineage)
         grid[row, -1].tick_params(labelsize=size)
-        _legend(figure, name, shown, size)
+    legend_of_groups(figure, shown, size)
     if tree is not None:
         for spare in grid[:-1, 0]:
             spare.remove()
@@ -156,22 +156,26 @@ def by_gene(
     extra = list(dict.fromkeys(name for k in lineages for name in strips.names(k)))
     points = {k: _even_points(next(row[k][0] for row in panels.values() if k in row)) for k in lineages}
     count = len(extra) + len(panels)
-    inches = look.figsize or (7.0, 0.7 + count * (height * len(lineages) + 0.12))
+    longest = max(len(str(name)) for name in (*lineages, *extra, *panels))
+    inches = look.figsize or (
+        6.4 + 0.07 * longest + 1.2 * bool(extra),
+        0.7 + count * (height * len(lineages) + 0.12),
+    )
     figure, grid = plt.subplots(
         count, 1, figsize=inches, dpi=look.dpi, squeeze=False, layout="constrained", sharex=True
     )
     with closed_on_errors([figure]):
         axes = list(grid.ravel())
         cmap = as_colormap(look.cmap)
+        shown: dict[str, dict[Any, str]] = {name: {} for name in extra}
         for ax, name in zip(axes, extra, strict=False):
-            shown: dict[Any, str] = {}
             inner = {k: ax.inset_axes(_slot(i, len(lineages))) for i, k in enumerate(lineages)}
             for k, row in inner.items():
-                shown.update(strips.draw(row, name, points[k], k))
+                shown[name].update(strips.draw(row, name, points[k], k))
                 row.axis("off")
             _share_time(list(inner.values()), points)
-            _legend(figure, name, shown, look.fontsize or 8.0)
             _dress_gene(ax, name, lineages, look)
+        legend_of_groups(figure, shown, look.fontsize or 8.0)
         images = []
         for ax, (name, rows) in zip(axes[len(extra) :], panels.items(), strict=True):
             low = min(float(v.min()) for _, v in rows.values())
@@ -241,17 +245,6 @@ def _name_rows(ax: Axes, names: Sequence[str], size: float, inches: float, every
     shown = range(0, len(names), step)
     ax.set_yticks(list(shown), [names[i] for i in shown], fontsize=size)
     ax.tick_params(axis="y", length=2 if step > 1 else 0)
-
-
-def _legend(figure: Figure, name: str, colors: Mapping[Any, str], size: float) -> None:
-    if not colors:
-        return
-    handles = [Patch(facecolor=color, label=str(c)) for c, color in colors.items()]
-    columns = 1 + (len(handles) - 1) // 16
-    figure.legend(
-        handles=handles, title=name, loc="outside right upper", fontsize=size, title_fontsize=size,
-        frameon=False, ncols=columns,
-    )  # fmt: skip
 
 
 def _bar(figure: Figure, image: Any, axes: Sequence[Axes], label: str) -> None:

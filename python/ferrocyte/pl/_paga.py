@@ -20,7 +20,16 @@ from ferrocyte._errors import InvalidDataError, MissingDataError
 from ferrocyte._options import check_number
 from ferrocyte._sparse import is_sparse
 from ferrocyte.pl._cells import add_colorbar, dress, labels_on_data
-from ferrocyte.pl._common import axes_width, embedding_coordinates, finish, place_legend, root_figure
+from ferrocyte.pl._common import (
+    MANY,
+    axes_width,
+    embedding_coordinates,
+    finish,
+    paper,
+    place_legend,
+    root_figure,
+    shade,
+)
 from ferrocyte.pl._heatmap import as_colormap
 from ferrocyte.pl._keywords import sort_keywords
 from ferrocyte.pl._panels import panels, spread_titles
@@ -169,7 +178,7 @@ def draw_means(
             _draw_edges(panel, graph, look)
             points = panel.scatter(
                 graph.positions[:, 0], graph.positions[:, 1], s=areas,
-                c=means.loc[graph.names, lineage], cmap=cmap, norm=Normalize(), edgecolors="0.2",
+                c=means.loc[graph.names, lineage], cmap=cmap, norm=Normalize(), edgecolors=shade(0.2),
                 linewidths=0.8, zorder=3, plotnonfinite=True,
             )  # fmt: skip
             _dress(panel, graph, basis, title, look)
@@ -194,7 +203,8 @@ def draw_pies(
     """Means as pies on the nodes, one graph for all lineages."""
     look = _options(kwargs)
     legend = dict(legend_kwargs)
-    with panels(1, frame["ax"], figsize=frame["figsize"] or (6.4, 5.0), dpi=frame["dpi"]) as (axes, ours):
+    size = frame["figsize"] or (8.6 if len(colors) > MANY else 6.4, 5.0)
+    with panels(1, frame["ax"], figsize=size, dpi=frame["dpi"]) as (axes, ours):
         ax = axes[0]
         _draw_edges(ax, graph, look)
         for name, place, area in zip(graph.names, graph.positions, _areas(ax, graph, look), strict=True):
@@ -229,14 +239,22 @@ def _draw_edges(ax: Axes, graph: Graph, look: Mapping[str, Any]) -> None:
     if graph.cells is not None:
         dot = max(0.5, min(6.0, 8000 / len(graph.cells)))
         ax.scatter(
-            graph.cells[:, 0], graph.cells[:, 1], s=dot, color="0.85", linewidths=0, zorder=0, rasterized=True
+            graph.cells[:, 0],
+            graph.cells[:, 1],
+            s=dot,
+            color=shade(0.85),
+            linewidths=0,
+            zorder=0,
+            rasterized=True,
         )
     i, j = np.nonzero(np.triu(graph.weights, 1) > look["threshold"])
     if not len(i):
         return
     thick = 4.5 * look["edge_width_scale"] * graph.weights[i, j] / graph.weights[i, j].max()
     ends = np.stack([graph.positions[i], graph.positions[j]], axis=1)
-    ax.add_collection(LineCollection(list(ends), linewidths=np.maximum(thick, 0.4), colors="0.45", zorder=2))
+    ax.add_collection(
+        LineCollection(list(ends), linewidths=np.maximum(thick, 0.4), colors=[shade(0.45)], zorder=2)
+    )
 
 
 def _draw_pie(
@@ -244,7 +262,7 @@ def _draw_pie(
 ) -> None:
     values = shares.to_numpy(dtype=np.float64)
     total = np.nansum(values)
-    ax.scatter(place[0], place[1], s=area, facecolor="white", edgecolors="0.2", linewidths=0.8, zorder=3)
+    ax.scatter(place[0], place[1], s=area, facecolor=paper(), edgecolors=shade(0.2), linewidths=0.8, zorder=3)
     if not total > 0:
         return
     edges = np.cumsum(np.concatenate([[0.0], np.nan_to_num(values) / total]))

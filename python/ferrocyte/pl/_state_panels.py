@@ -21,7 +21,7 @@ from ferrocyte.pl._cells import (
     legend_of_categories,
     point_size,
 )
-from ferrocyte.pl._common import axes_width, category_colors, root_figure
+from ferrocyte.pl._common import axes_width, category_colors, root_figure, shade
 from ferrocyte.pl._keywords import cell_style
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StatePanels", "blend"]
 
-_GREY = "#d9d9d9"
 # Cells that carry the name of a state written on the data: the highest ones.
 _LABELLED = 30
 
@@ -60,7 +59,7 @@ def blend(
     span = high - low if high > low else 1.0
     strength = np.clip((values.max(axis=1) - low) / span, 0.0, 1.0)
     full = np.array([to_rgb(c) for c in colors])[top]
-    return strength[:, None] * full + (1 - strength[:, None]) * np.array(to_rgb(_GREY)), strength
+    return strength[:, None] * full + (1 - strength[:, None]) * np.array(shade(0.85)), strength
 
 
 @dataclass
@@ -117,8 +116,8 @@ class StatePanels:
         area = point_size(len(self.table), ax)
         # Few cells make a state: they must stand out from all the others.
         style.setdefault("size", np.where(values.codes >= 0, 1.8, 1.0) * area)
-        if len(names) == 1:
-            style["legend_loc"] = None  # its title says it
+        if title == names[0]:
+            style["legend_loc"] = None
         labels = draw_values(ax, self.xy, values, self.shades, what="the states", rim=0.4, **style)
         self._embed(ax, title, labels)
 
@@ -177,8 +176,8 @@ class StatePanels:
         loc, bar = _beside(style.pop("legend_loc")), style.pop("colorbar")
         for j, (ax, title, name) in enumerate(zip(axes, titles, self.shades, strict=True)):
             xy = np.c_[self.time, self.table.iloc[:, 1 + j].to_numpy(dtype=np.float64)]
-            shade = self.shades[name] if by_state else key
-            draw_cells(ax, self.adata, xy, shade, legend_loc=None, colorbar=False, **style)
+            paint = self.shades[name] if by_state else key
+            draw_cells(ax, self.adata, xy, paint, legend_loc=None, colorbar=False, **style)
             self._axes(ax, title, ylabel="probability")
         if by_state or not isinstance(key, str):
             return

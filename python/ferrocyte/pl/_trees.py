@@ -67,12 +67,14 @@ def draw_tree(ax: Axes, tree: NDArray[np.float64], *, side: str) -> None:
     from matplotlib.collections import LineCollection
     from scipy.cluster.hierarchy import dendrogram
 
+    from ferrocyte.pl._common import shade
+
     drawn = dendrogram(tree, no_plot=True)
     # scipy puts leaves at 5, 15, 25, ...
     across = (np.asarray(drawn["icoord"], dtype=np.float64) - 5.0) / 10.0
     height = np.asarray(drawn["dcoord"], dtype=np.float64)
     points = (height, across) if side == "left" else (across, height)
-    ax.add_collection(LineCollection(list(np.stack(points, axis=2)), colors="0.3", linewidths=0.9))
+    ax.add_collection(LineCollection(list(np.stack(points, axis=2)), colors=[shade(0.3)], linewidths=0.9))
     n, top = len(tree) + 1, 1.05 * max(float(height.max()), 1e-12)
     if side == "left":
         ax.set(xlim=(top, 0.0), ylim=(n - 0.5, -0.5))

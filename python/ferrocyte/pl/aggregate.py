@@ -128,7 +128,7 @@ def aggregate_fate_probabilities(
     show: bool | None = None,
     ax: Axes | None = None,
     **kwargs: Any,
-) -> Axes | list[Axes]:
+) -> Axes | list[Axes] | None:
     """Draw the fate probabilities of clusters.
 
     Parameters
@@ -173,8 +173,8 @@ def aggregate_fate_probabilities(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        Or a list of them for several panels.
+    matplotlib.axes.Axes, list of them for several panels, or None
+        None when the figure is shown.
 
     Raises
     ------
@@ -191,41 +191,74 @@ def aggregate_fate_probabilities(
     >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
     >>> ax = fc.pl.aggregate_fate_probabilities(adata, mode="heatmap", cluster_key="cell_type", show=False)
     """
-    from ferrocyte.pl import _aggregate_panels as draw
+    from ferrocyte.pl._common import is_shown
 
     check_option(mode, "mode", MODES)
     if cluster_key is None and mode not in ("bar", "violin"):
         raise InvalidOptionError(f"Expected `cluster_key` for `mode={mode!r}`, found None.")
-    frame_options = {"figsize": figsize, "dpi": dpi, "save": save, "show": show, "ax": ax}
+    frame = {"figsize": figsize, "dpi": dpi, "save": save, "show": show, "ax": ax}
+    chosen = (adata, backward, lineages, cluster_key, clusters)
     if mode in ("paga", "paga_pie"):
-        from ferrocyte.pl import _paga
+        axes = _draw_graph(mode, *chosen[:4], basis, cbar, ncols, legend_kwargs, frame, kwargs)
+    else:
+        axes = _draw_clusters(mode, *chosen, cbar, ncols, sharey, fmt, xrot, frame, kwargs)
+    return None if is_shown(save, show, ours=ax is None) else axes
 
-        fates, groups = _read(adata, backward, lineages, cluster_key, None)
-        graph = _paga.read(adata, str(cluster_key), list(groups), basis)
-        table = aggregated_frame(adata, backward, lineages, cluster_key)
-        means = _square(table, fates)
-        if mode == "paga":
-            return _paga.draw_means(
-                graph, means, cbar=cbar, ncols=ncols, basis=basis, frame=frame_options, **kwargs
-            )
-        colors = dict(zip(map(str, fates.names), map(str, fates.colors), strict=True))
-        legend = {"loc": "best", **(legend_kwargs or {})}
-        options = {"title": cluster_key, **kwargs}
-        return _paga.draw_pies(
-            graph, means, colors, legend_kwargs=legend, basis=basis, frame=frame_options, **options
-        )
+
+def _draw_graph(
+    mode: str,
+    adata: AnnData,
+    backward: bool,
+    lineages: str | Sequence[str] | None,
+    cluster_key: str | None,
+    basis: str | None,
+    cbar: bool,
+    ncols: int | None,
+    legend_kwargs: Mapping[str, Any] | None,
+    frame: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
+) -> Axes | list[Axes]:
+    """The modes with a PAGA graph, which take all clusters."""
+    from ferrocyte.pl import _paga
+
+    fates, groups = _read(adata, backward, lineages, cluster_key, None)
+    graph = _paga.read(adata, str(cluster_key), list(groups), basis)
+    means = _square(aggregated_frame(adata, backward, lineages, cluster_key), fates)
+    if mode == "paga":
+        return _paga.draw_means(graph, means, cbar=cbar, ncols=ncols, basis=basis, frame=frame, **kwargs)
+    colors = dict(zip(map(str, fates.names), map(str, fates.colors), strict=True))
+    legend = {"loc": "best", **(legend_kwargs or {})}
+    options = {"title": cluster_key, **kwargs}
+    return _paga.draw_pies(graph, means, colors, legend_kwargs=legend, basis=basis, frame=frame, **options)
+
+
+def _draw_clusters(
+    mode: str,
+    adata: AnnData,
+    backward: bool,
+    lineages: str | Sequence[str] | None,
+    cluster_key: str | None,
+    clusters: str | Sequence[str] | None,
+    cbar: bool,
+    ncols: int | None,
+    sharey: bool,
+    fmt: str,
+    xrot: float,
+    frame: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
+) -> Axes | list[Axes]:
+    """Bars, violins and tables."""
+    from ferrocyte.pl import _aggregate_panels as draw
+
     fates, groups = _read(adata, backward, lineages, cluster_key, clusters)
+    shared: dict[str, Any] = {"ncols": ncols, "sharey": sharey, "xrot": xrot, "frame": frame}
     if mode == "violin":
-        return draw.violins(
-            adata, cluster_key, fates, groups, ncols=ncols, sharey=sharey, xrot=xrot, frame=frame_options,
-            **kwargs,
-        )  # fmt: skip
+        return draw.violins(adata, cluster_key, fates, groups, **shared, **kwargs)
     table = aggregated_frame(adata, backward, lineages, cluster_key, clusters)
     if mode == "bar":
-        return draw.bars(table, fates, ncols=ncols, sharey=sharey, xrot=xrot, frame=frame_options, **kwargs)
-    means = _square(table, fates).T
+        return draw.bars(table, fates, **shared, **kwargs)
     function = draw.table_of_means if mode == "heatmap" else draw.clustered_means
-    return function(means, fmt=fmt, xrot=xrot, cbar=cbar, frame=frame_options, **kwargs)
+    return function(_square(table, fates).T, fmt=fmt, xrot=xrot, cbar=cbar, frame=frame, **kwargs)
 
 
 def _square(table: pd.DataFrame, fates: Lineage) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -130,7 +131,7 @@ def circular_projection(
     show: bool | None = None,
     ax: Axes | None = None,
     **kwargs: Any,
-) -> Axes | list[Axes]:
+) -> Axes | list[Axes] | None:
     """Draw cells in a circle by their fate probabilities, coloured by keys, one panel for each.
 
     Parameters
@@ -159,7 +160,8 @@ def circular_projection(
     label_distance : float, default 1.25
         Of the names from the middle, in radii.
     label_rot : {"best", "default"} or float, default "best"
-        Turn names along the rim such that none stands on its head; along the rim; or by so many degrees.
+        Turn names along the rim such that none stands on its head, or outwards and in several lines where
+        they do not fit beside each other; along the rim; or by so many degrees.
     show_edges : bool, default True
         Draw the lines between neighbours on the rim and the circle.
     key_added : str, optional
@@ -177,8 +179,8 @@ def circular_projection(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        Or a list of them for several keys.
+    matplotlib.axes.Axes, list of them for several keys, or None
+        None when the figure is shown.
 
     Raises
     ------
@@ -200,7 +202,7 @@ def circular_projection(
     'cell_type'
     """
     from ferrocyte.pl._cells import draw_cells, draw_values
-    from ferrocyte.pl._common import finish, root_figure
+    from ferrocyte.pl._common import finish, is_shown, root_figure
     from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, cell_style, sort_keywords
     from ferrocyte.pl._panels import panels
 
@@ -230,16 +232,25 @@ def circular_projection(
     shown = [titles] if isinstance(titles, str) else list(titles or names)
     if len(shown) != len(names):
         raise InvalidOptionError(f"Expected `title` to have {len(names)} titles, found {len(shown)}.")
-    with panels(len(names), ax, ncols=ncols, figsize=figsize, dpi=dpi, inches=(4.2, 4.0)) as (axes, ours):
+    outwards = label_rot == "best" and _crowded(rim, label_distance)
+    more = 0.9 if outwards else 0.0
+    if figsize is None and len(names) == 1:
+        figsize = (6.4 + more, 4.8 + more)
+    inches = (4.2 + more, 4.0 + more)
+    with panels(len(names), ax, ncols=ncols, figsize=figsize, dpi=dpi, inches=inches) as (axes, ours):
         if ours and len(axes) > 1:
             root_figure(axes[0]).set_layout_engine("constrained", wspace=0.2 * space, hspace=0.2 * space)
         for panel, key, title in zip(axes, names, shown, strict=True):
-            _draw_rim(panel, rim, label_distance, label_rot, text_kwargs or {}, show_edges=show_edges)
+            _draw_rim(panel, rim, show_edges=show_edges)
+            if outwards:
+                pad = _name_outwards(panel, rim, text_kwargs or {})
+            else:
+                pad = _name_along(panel, rim, label_distance, label_rot, text_kwargs or {})
             if key in measures:
                 draw_values(panel, xy, measures[key], **_for_numbers(style))
             else:
                 draw_cells(panel, adata, xy, key, use_raw=use_raw, **style)
-            panel.set_title(title, pad=18)
+            panel.set_title(title, pad=pad)
             reach = max(1.0, label_distance) + 0.1
             panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
             panel.axis("off")
@@ -248,6 +259,8 @@ def circular_projection(
     adata.obsm[key_added or _keys.fate_simplex(backward)] = xy
     for key, values in measures.items():
         adata.obs[f"{_keys.lineages(backward)}_{key}"] = values
+    if is_shown(save, show, ours=ours):
+        return None
     return axes[0] if len(axes) == 1 else axes
 
 
@@ -270,27 +283,50 @@ def _for_numbers(style: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in style.items() if k not in ("layer", "use_raw", "palette", "groups")}
 
 
-def _draw_rim(
-    ax: Axes,
-    rim: pd.DataFrame,
-    distance: float,
-    rotation: str | float,
-    text_kwargs: Mapping[str, Any],
-    *,
-    show_edges: bool,
-) -> None:
+def _draw_rim(ax: Axes, rim: pd.DataFrame, *, show_edges: bool) -> None:
+    from ferrocyte.pl._common import shade
+
     corners = rim[["x", "y"]].to_numpy()
     if show_edges:
         around = np.linspace(0, 2 * np.pi, 361)
-        ax.plot(np.cos(around), np.sin(around), color="0.75", lw=0.8, zorder=0)
+        ax.plot(np.cos(around), np.sin(around), color=shade(0.75), lw=0.8, zorder=0)
         for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            ax.plot([a[0], b[0]], [a[1], b[1]], color="0.85", lw=0.8, zorder=0)
+            ax.plot([a[0], b[0]], [a[1], b[1]], color=shade(0.85), lw=0.8, zorder=0)
         for corner in corners:
-            ax.plot([0, corner[0]], [0, corner[1]], color="0.92", lw=0.6, zorder=0)
-    ax.scatter(corners[:, 0], corners[:, 1], s=16, color="0.25", zorder=2)
+            ax.plot([0, corner[0]], [0, corner[1]], color=shade(0.92), lw=0.6, zorder=0)
+    ax.scatter(corners[:, 0], corners[:, 1], s=16, color=shade(0.25), zorder=2)
+
+
+def _crowded(rim: pd.DataFrame, distance: float) -> bool:
+    """Whether names along the rim of a panel of usual size would run into each other."""
+    characters = np.array([len(str(name)) for name in rim.index])
+    # of 1.5 inches is the circle, of 0.09 a character
+    room = 2 * np.pi * distance * 1.5 / len(rim)
+    return bool((0.09 * (characters + np.roll(characters, 1)) / 2 > room).any())
+
+
+def _name_along(
+    ax: Axes, rim: pd.DataFrame, distance: float, rotation: str | float, text_kwargs: Mapping[str, Any]
+) -> float:
+    """Names across the end of their spokes; the distance of the title above, in points."""
     for name, angle in rim["angle"].items():
         look = {"ha": "center", "va": "center", "rotation": _turn(float(angle), rotation), **text_kwargs}
         ax.text(distance * np.cos(angle), distance * np.sin(angle), str(name), **look)
+    return 18.0
+
+
+def _name_outwards(ax: Axes, rim: pd.DataFrame, text_kwargs: Mapping[str, Any]) -> float:
+    """Names that go on where their spokes end; the distance of the title above, in points."""
+    wrapped = [textwrap.fill(str(name), 18) for name in rim.index]
+    for name, angle in zip(wrapped, rim["angle"], strict=True):
+        degrees = float(np.rad2deg(angle)) % 360.0
+        left = 90.0 < degrees < 270.0
+        look = {
+            "rotation": degrees - 180.0 if left else degrees, "rotation_mode": "anchor",
+            "ha": "right" if left else "left", "va": "center", "fontsize": 8, **text_kwargs,
+        }  # fmt: skip
+        ax.text(1.08 * np.cos(angle), 1.08 * np.sin(angle), name, **look)
+    return 0.6 * 8 * max(len(line) for name in wrapped for line in name.splitlines())
 
 
 def _turn(angle: float, rotation: str | float) -> float:

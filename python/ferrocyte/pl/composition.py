@@ -113,7 +113,15 @@ def plot_composition(
     """
     from matplotlib.patches import Patch
 
-    from ferrocyte.pl._common import category_colors, drawing, finish, legend_place, place_legend, turn_labels
+    from ferrocyte.pl._common import (
+        category_colors,
+        drawing,
+        finish,
+        ink,
+        legend_place,
+        place_legend,
+        turn_labels,
+    )
 
     legend_place(legend_loc)
     width = check_number(width, "width", above=0.0, high=1.0)
@@ -126,9 +134,9 @@ def plot_composition(
             rows = np.flatnonzero(heights)
             if not len(rows):
                 continue
-            look: dict[str, Any] = {"color": shades[name], "edgecolor": "black", "linewidth": 0.6}
+            look: dict[str, Any] = {"color": shades[name], "edgecolor": ink(), "linewidth": 0.6}
             axes.bar(rows, heights[rows], width, bottom=bottom[rows], **look)
-            handles.append(Patch(facecolor=shades[name], edgecolor="black", linewidth=0.6, label=name))
+            handles.append(Patch(facecolor=shades[name], edgecolor=ink(), linewidth=0.6, label=name))
             bottom += heights
         axes.set_xlim(-0.6, len(table) - 0.4)
         axes.set_xticks(range(len(table)), table.index)

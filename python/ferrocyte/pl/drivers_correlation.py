@@ -154,7 +154,7 @@ def plot_lineage_drivers_correlation(
         For an unknown keyword; the message lists close ones.
     """
     from ferrocyte.pl._cells import draw_values, legend_of_categories, spread_labels
-    from ferrocyte.pl._common import as_categorical, category_colors, drawing, finish, legend_place
+    from ferrocyte.pl._common import as_categorical, category_colors, drawing, finish, legend_place, shade
     from ferrocyte.pl._keywords import cell_style, sort_keywords
 
     options = sort_keywords(kwargs, _KEYWORDS, "plot_lineage_drivers_correlation")
@@ -174,7 +174,7 @@ def plot_lineage_drivers_correlation(
         values = table[color].to_numpy(dtype=np.float64)
     with drawing(ax, figsize, dpi) as (axes, ours):
         for line in (axes.axhline, axes.axvline):
-            line(0, color="#c8c8c8", linewidth=1.2, zorder=0)
+            line(0, color=shade(0.78), linewidth=1.2, zorder=0)
         of_points = None if len(sets) else beside
         draw_values(axes, xy, values, colors, what=f"{color!r}", **{**style, "legend_loc": of_points})
         axes.margins(0.08, 0.14 if len(sets) else 0.08)  # names stand above their points
@@ -219,6 +219,8 @@ def _mark(
     """Points of gene sets in the colour of their set, with names."""
     import matplotlib.patheffects as patheffects
 
+    from ferrocyte.pl._common import ink, paper, shade
+
     marked = table[table["gene_set"].notna()]
     if marked.empty:
         return
@@ -226,17 +228,19 @@ def _mark(
     x, y = marked.iloc[:, 0].to_numpy(dtype=np.float64), marked.iloc[:, 1].to_numpy(dtype=np.float64)
     size = 1.4 * float(np.mean(style["size"]))
     marker = style.get("marker", "o")
-    ax.scatter(x, y, s=size, c=colors, edgecolors="black", linewidths=0.5, zorder=3, marker=marker)
+    ax.scatter(x, y, s=size, c=colors, edgecolors=ink(), linewidths=0.5, zorder=3, marker=marker)
     # Fixed before names are placed: they are moved in units of the data.
     ax.autoscale_view()
     ax.set_xlim(ax.get_xlim())
     ax.set_ylim(ax.get_ylim())
-    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+    halo = [patheffects.withStroke(linewidth=2, foreground=paper())]
     rise = 0.035 * np.ptp(ax.get_ylim())
     texts: list[Annotation] = []
     for gene, color, px, py in zip(marked.index, colors, x, y, strict=True):
         line = (
-            {"arrowstyle": "-", "color": "#606060", "lw": 0.6, "shrinkA": 0, "shrinkB": 2} if apart else None
+            {"arrowstyle": "-", "color": shade(0.38), "lw": 0.6, "shrinkA": 0, "shrinkB": 2}
+            if apart
+            else None
         )
         texts.append(
             ax.annotate(

@@ -188,7 +188,7 @@ def plot_flow(
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch, Rectangle
 
-    from ferrocyte.pl._common import category_colors, drawing, finish, legend_place, place_legend
+    from ferrocyte.pl._common import category_colors, drawing, finish, legend_place, paper, place_legend
 
     check_number(min_flow, "min_flow", low=0.0, high=1.0)
     check_number(gap, "gap", low=0.0, high=1.0)
@@ -208,7 +208,7 @@ def plot_flow(
                 if height > 0:
                     shown.append(name)
                     block = Rectangle((float(time) - half, top - height), 2 * half, height, zorder=3)
-                    block.set(facecolor=palette[name], edgecolor="white", linewidth=0.4)
+                    block.set(facecolor=palette[name], edgecolor=paper(), linewidth=0.4)
                     axes.add_patch(block)
         bands, shades = [], []
         for edge, start, end in _band_tops(flows.edges, blocks):

@@ -106,7 +106,7 @@ class _Colors:
 def _cell_colors(model: BaseModel, key: Any, same_plot: bool) -> _Colors:
     from matplotlib.colors import is_color_like
 
-    from ferrocyte.pl._common import as_categorical, category_colors
+    from ferrocyte.pl._common import as_categorical, category_colors, ink
 
     if key is not None and is_color_like(key):
         return _Colors(key)
@@ -127,7 +127,7 @@ def _cell_colors(model: BaseModel, key: Any, same_plot: bool) -> _Colors:
         gene = Gene(key, layer=None if signal is None or raw else signal.layer, use_raw=raw)
         return _Colors(gene.fetch(adata), key, continuous=True)
     if same_plot or np.allclose(model.w_all, 1.0):
-        return _Colors("black")
+        return _Colors(ink())
     return _Colors(model.w_all, "fate probability", continuous=True)
 
 
@@ -184,8 +184,10 @@ def plot_model(
     """
     from matplotlib.lines import Line2D
 
-    from ferrocyte.pl._common import drawing, finish, place_legend, root_figure
+    from ferrocyte.pl._common import drawing, finish, ink, place_legend, root_figure
 
+    if lineage_color == "black":
+        lineage_color = ink()
     table = trend_frame(
         model,
         lineage_probability=lineage_probability,
@@ -193,7 +195,7 @@ def plot_model(
     )
     signal, lineage = model.signal, model.lineage
     hide_cells = hide_cells or model.x_all is None or model.y_all is None or model.w_all is None
-    colors = _Colors("black") if hide_cells else _cell_colors(model, cell_color, same_plot)
+    colors = _Colors(None) if hide_cells else _cell_colors(model, cell_color, same_plot)
     if title is None:
         name = "" if signal is None else signal.name
         title = name if lineage is None else f"{name} @ {lineage}"

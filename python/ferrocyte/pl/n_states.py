@@ -108,7 +108,7 @@ def plot_n_states(
 
     from matplotlib.ticker import MaxNLocator
 
-    from ferrocyte.pl._common import finish, known_keywords, root_figure
+    from ferrocyte.pl._common import finish, known_keywords, paper, root_figure
     from ferrocyte.pl._panels import panels
 
     numbers = n_states_frame(table)
@@ -123,7 +123,7 @@ def plot_n_states(
                 panel.axvline(n, color=_GOOD, linewidth=6, alpha=0.18, zorder=0)
             with known_keywords("plot_n_states"):
                 panel.plot(numbers.index, values, **style)
-            panel.plot(bad, values[bad], "o", color="white", markeredgecolor=_OTHER, markersize=4, zorder=2.5)
+            panel.plot(bad, values[bad], "o", color=paper(), markeredgecolor=_OTHER, markersize=4, zorder=2.5)
             panel.plot(best, values[best], "o", color=_GOOD, markersize=7, zorder=3)
             panel.set_title(str(name).replace("_", " "), fontsize=10)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

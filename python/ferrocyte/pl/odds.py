@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +201,7 @@ def log_odds(
     >>> ax = fc.pl.log_odds(adata, "A", "B", time_key="day", keys="cell_type", show=False)
     """
     from ferrocyte.pl._cells import cell_values
-    from ferrocyte.pl._common import category_colors, finish, is_interactive
+    from ferrocyte.pl._common import category_colors, finish, is_shown, shade
     from ferrocyte.pl._keywords import sort_keywords
     from ferrocyte.pl._panels import panels
 
@@ -229,14 +230,14 @@ def log_odds(
             _draw(panel, xy, chosen, colors, limit, threshold_color, **style)
             for points in panel.collections if outline else ():
                 points.set(**outline)
-            panel.axhline(0.0, color="0.6", lw=0.8, ls="--", zorder=0)
+            panel.axhline(0.0, color=shade(0.6), lw=0.8, ls="--", zorder=0)
             panel.set_title("" if name is None else name, fontsize=fontsize)
             panel.set_xlabel(time_key, fontsize=fontsize)
-            panel.set_ylabel(f"log odds {lineage_1} / {against}", fontsize=fontsize)
+            panel.set_ylabel(_fold(f"log odds {lineage_1} / {against}"), fontsize=fontsize)
             _name_times(panel, moments, xticks_step_size)
             panel.spines[["top", "right"]].set_visible(False)
         finish(axes[0], save=save, show=show, dpi=dpi, ours=ours)
-    if show or (show is None and save is None and ours and is_interactive()):
+    if is_shown(save, show, ours=ours):
         return None
     return axes[0] if len(axes) == 1 else np.array(axes, dtype=object)
 
@@ -275,6 +276,11 @@ def _draw(
         above = values > limit
         draw_values(ax, xy[~above], None, "lightgrey", size=area, alpha=alpha, **marker)
         draw_values(ax, xy[above], None, threshold_color, size=4 * area, alpha=alpha, **marker)
+
+
+def _fold(text: str) -> str:
+    """In as few lines as fit beside axes of usual height."""
+    return textwrap.fill(text, 40)
 
 
 def _name_times(ax: Axes, moments: NDArray[np.float64], step: int | None) -> None:

@@ -86,8 +86,8 @@ def plot_pie(
     title : str, optional
         Default: none.
     legend_loc : str or None, default "on data"
-        `"on data"` writes names beside the slices; else a place such as `"best"` or `"upper right out"`;
-        `None`: no names.
+        `"on data"` writes names beside the slices, or in a legend beside the pie, with their values, if there
+        are more than 8; else a place such as `"best"` or `"upper right out"`; `None`: no names.
     legend_kwargs : mapping
         For :meth:`matplotlib.axes.Axes.legend`.
     figsize, dpi
@@ -116,12 +116,18 @@ def plot_pie(
     from matplotlib.colors import to_hex
 
     from ferrocyte._colors import text_color
-    from ferrocyte.pl._common import drawing, finish, known_keywords, legend_place, place_legend
+    from ferrocyte.pl._common import MANY, drawing, finish, known_keywords, legend_place, paper, place_legend
 
     on_data = isinstance(legend_loc, str) and legend_loc.strip().lower() == "on data"
     if not on_data:
         legend_place(legend_loc)
     total = float(values["value"].sum())
+    crowded = on_data and len(values) > MANY
+    names = [str(name) for name in values.index]
+    if crowded:
+        on_data, legend_loc = False, "center right out"
+        names = [f"{name} {value:.4f}" for name, value in zip(names, values["value"], strict=True)]
+        kwargs = {"autopct": None, **kwargs}
     options: dict[str, Any] = {
         "colors": values["color"].tolist(),
         "labels": values.index.tolist() if on_data else None,
@@ -129,7 +135,7 @@ def plot_pie(
         "pctdistance": 0.75,  # where a narrow slice is wide enough for its number
         "startangle": 90,
         "counterclock": False,
-        "wedgeprops": {"edgecolor": "white", "linewidth": 1},
+        "wedgeprops": {"edgecolor": paper(), "linewidth": 1},
         **kwargs,
     }
     with drawing(ax, figsize, dpi) as (axes, ours):
@@ -138,10 +144,11 @@ def plot_pie(
         if len(texts) == 2 and "textprops" not in kwargs:
             for wedge, number in zip(wedges, texts[1], strict=True):
                 number.set_color(text_color(to_hex(wedge.get_facecolor())))
-        for wedge, name in zip(wedges, values.index, strict=True):
+        for wedge, name in zip(wedges, names, strict=True):
             wedge.set_label(name)
         axes.set_title(title or "")
         if not on_data:
-            place_legend(axes, legend_loc, wedges, **legend_kwargs)
+            look = {"frameon": False, "fontsize": "small"} if crowded else {}
+            place_legend(axes, legend_loc, wedges, **{**look, **legend_kwargs})
         finish(axes, save=save, show=show, dpi=dpi, ours=ours)
     return axes

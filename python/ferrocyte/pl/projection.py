@@ -69,7 +69,7 @@ def plot_projection(
         Streams: factor for the arrow heads, default 1. Arrows: factor for their width, or head length, head
         width and head axis length in shaft widths.
     arrow_color : str, optional
-        Default: black for streams, dark grey for arrows.
+        Default: the colour of texts for streams (black), a little fainter for arrows.
     title : str or list of str, optional
         Default: `color`, if it is a key.
     figsize, dpi
@@ -111,13 +111,7 @@ def plot_projection(
         For an unknown keyword; the message lists close ones.
     """
     from ferrocyte.pl._cells import default_color, draw_cells, dress
-    from ferrocyte.pl._common import (
-        axes_width,
-        component_indices,
-        drawing,
-        embedding_coordinates,
-        finish,
-    )
+    from ferrocyte.pl._common import axes_width, component_indices, drawing, embedding_coordinates, finish
     from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, cell_style, sort_keywords
 
     known = (*CELL_KEYWORDS, *FRAME_KEYWORDS, *_STREAM_KEYWORDS, *_GRID_KEYWORDS, *_SHARED_KEYWORDS)
@@ -223,6 +217,8 @@ def _draw_stream(
     inches: float,
     options: Mapping[str, Any],
 ) -> None:
+    from ferrocyte.pl._common import ink
+
     speed = np.hypot(grid.u, grid.v)
     if not np.isfinite(speed).any():
         return
@@ -238,7 +234,7 @@ def _draw_stream(
         np.ma.masked_invalid(grid.v),
         density=density,
         linewidth=width,
-        color=arrow_color or "black",
+        color=arrow_color or ink(),
         arrowsize=(1.0 if arrow_size is None else float(np.mean(arrow_size)))
         * float(np.clip(inches / 5, 0.7, 1.0)),
         arrowstyle=options.get("arrow_style") or "-|>",
@@ -258,6 +254,8 @@ def _draw_arrows(
     options: Mapping[str, Any],
 ) -> None:
     table = grid.frame().dropna()
+    from ferrocyte.pl._common import shade
+
     step = np.array([grid.x[1] - grid.x[0], grid.y[1] - grid.y[0]])
     steps = np.hypot(table["u"] / step[0], table["v"] / step[1])
     if not steps.gt(0).any():
@@ -285,7 +283,7 @@ def _draw_arrows(
         angles="xy",
         scale_units="xy",
         scale=1,
-        color=arrow_color or "#2b2b2b",
+        color=arrow_color or shade(0.17),
         width=0.12 * thickness * float(step[0]),
         units="x",
         minlength=0.6,

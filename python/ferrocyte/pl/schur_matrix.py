@@ -101,7 +101,7 @@ def plot_schur_matrix(
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    from ferrocyte.pl._common import drawing, finish, known_keywords
+    from ferrocyte.pl._common import drawing, finish, ink, known_keywords
     from ferrocyte.pl._heatmap import add_bar, as_colormap, draw_squares, write_numbers
 
     colors = as_colormap(cmap)
@@ -118,7 +118,7 @@ def plot_schur_matrix(
             image = draw_squares(axes, values, norm, colors, **kwargs)
         for i in range(n - 1):
             if np.isfinite(values[i + 1, i]):
-                frame = Rectangle((i - 0.5, i - 0.5), 2, 2, fill=False, edgecolor="black", linewidth=1.5)
+                frame = Rectangle((i - 0.5, i - 0.5), 2, 2, fill=False, edgecolor=ink(), linewidth=1.5)
                 axes.add_patch(frame)
         every = max(1, -(-n // 25))
         axes.set_xticks(range(0, n, every), [str(c) for c in table.columns[::every]])

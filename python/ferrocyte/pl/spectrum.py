@@ -112,7 +112,7 @@ def plot_spectrum(
     InvalidTypeError
         For an unknown keyword.
     """
-    from ferrocyte.pl._common import drawing, finish, known_keywords, legend_place, place_legend
+    from ferrocyte.pl._common import drawing, finish, ink, known_keywords, legend_place, place_legend
 
     legend_place(legend_loc)
     flat = real_only is None or real_only
@@ -131,7 +131,7 @@ def plot_spectrum(
         line = _gap(table, flat)
         if show_eigengap and line is not None:
             handles.append(
-                axes.axvline(line, color="black", linestyle="--", lw=1.2, label="eigengap", zorder=2)
+                axes.axvline(line, color=ink(), linestyle="--", lw=1.2, label="eigengap", zorder=2)
             )
         if flat:
             if show_all_xticks:
@@ -144,7 +144,7 @@ def plot_spectrum(
             axes.set_ylabel(r"$\mathrm{Re}(\lambda_i)$")
         else:
             angle = np.linspace(0, 2 * np.pi, 400)
-            axes.plot(np.cos(angle), np.sin(angle), color="black", lw=0.8, zorder=1, label="_circle")
+            axes.plot(np.cos(angle), np.sin(angle), color=ink(), lw=0.8, zorder=1, label="_circle")
             axes.set_aspect("equal")
             axes.set_xlabel(r"$\mathrm{Re}(\lambda)$")
             axes.set_ylabel(r"$\mathrm{Im}(\lambda)$")

@@ -357,9 +357,8 @@ def _draw(
     show: bool | None,
 ) -> Any:
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
 
-    from ferrocyte.pl._common import category_colors, finish
+    from ferrocyte.pl._common import category_colors, finish, legend_of_groups
     from ferrocyte.pl._heatmap import as_colormap
     from ferrocyte.pl._strips import Along, draw_strip
 
@@ -415,12 +414,7 @@ def _draw(
             limits = [ax.get_ylim() for ax in panels]
             for ax in panels:
                 ax.set_ylim(min(a for a, _ in limits), max(b for _, b in limits))
-        for covariate, table in legends.items():
-            handles = [Patch(facecolor=color, label=str(c)) for c, color in table.items()]
-            figure.legend(
-                handles=handles, title=covariate, loc="outside right upper", fontsize=8, title_fontsize=8,
-                frameon=False,
-            )  # fmt: skip
+        legend_of_groups(figure, legends, 8.0)
         finish(panels[0], save=save, show=show, dpi=dpi)
     except BaseException:
         plt.close(figure)
@@ -432,10 +426,12 @@ def _draw_cluster(ax: Axes, x: NDArray[np.float64], rows: NDArray[np.float64], n
     """Trends of a cluster, and their mean."""
     from matplotlib.collections import LineCollection
 
+    from ferrocyte.pl._common import ink
+
     faint = float(np.clip(6.0 / max(len(rows), 1), 0.12, 0.6))
     lines = [np.column_stack([x, row]) for row in rows]
     ax.add_collection(LineCollection(lines, colors="#4a6785", linewidths=0.8, alpha=faint))
-    ax.plot(x, rows.mean(axis=0), color="black", lw=2)
+    ax.plot(x, rows.mean(axis=0), color=ink(), lw=2)
     ax.autoscale_view()
     ax.margins(x=0)
     ax.set_xlim(x[0], x[-1])

@@ -393,7 +393,7 @@ def _draw_grid(
                     continue
                 plot_model(
                     _with_data(fitted, adata), ax=ax, cbar=cbar and (at[1] == shape[1] - 1 or not one_scale),
-                    obs_legend_loc=obs_legend_loc if at == (0, shape[1] - 1) else None,
+                    obs_legend_loc=_cells_legend(obs_legend_loc, 0, 1) if at == (0, shape[1] - 1) else None,
                     **{
                         "title": title, "ylabel": ylabel, "lineage_color": colors[lineage],
                         "perc": percs[lineage], **look,
@@ -436,7 +436,7 @@ def _draw_together(
     """All lineages of a signal in one panel, or all signals of a lineage."""
     from matplotlib.lines import Line2D
 
-    from ferrocyte.pl._common import category_colors, place_legend
+    from ferrocyte.pl._common import LEGEND_ROWS, MANY, category_colors, place_legend
     from ferrocyte.pl.model import plot_model
 
     models = fits.fitted()
@@ -454,6 +454,11 @@ def _draw_together(
     columns = min(ncols, len(panels))
     shape = (-(-len(panels) // columns), columns)
     options: dict[str, Any] = {"ylabel": ylabel, **look}
+    lines = {
+        k: Line2D([], [], color=colors[k], lw=look["lw"], label=str(k))
+        for k in dict.fromkeys(key for row in panels.values() for key in row if key is not None)
+    }
+    beside = legend_loc == "best" and len(lines) > MANY  # once for all panels: too many to be among trends
     with _grid(shape, frame, share[0] or False, share[1] or False, (4.6, 3.2)) as (figure, grid):
         axes = list(grid.ravel())
         for spare in axes[len(panels) :]:
@@ -474,21 +479,24 @@ def _draw_together(
                 ax.set_ylabel(title)
             if cbar and look["cell_color"] is not None:
                 _bar(ax, str(look["cell_color"]))
-            named = [
-                Line2D([], [], color=colors[k], lw=look["lw"], label=str(k)) for k in row if k is not None
-            ]
+            named = [lines[k] for k in row if k is not None]
             before = ax.get_legend()
-            if len(named) > 1 or transpose:
+            if not beside and (len(named) > 1 or transpose):
                 place_legend(ax, legend_loc, named, fontsize="small")
                 if before is not None and ax.get_legend() is not before:
                     ax.add_artist(before)
                     before.set_clip_on(False)  # else what lies outside has no place in the figure
+        if beside:
+            ncols = 1 + (len(lines) - 1) // LEGEND_ROWS
+            figure.legend(
+                handles=list(lines.values()), loc="outside right center", fontsize="small", ncols=ncols
+            )
         _same_colors(axes[: len(panels)])
     return figure
 
 
 def _cells_legend(place: Any, panel: int, columns: int) -> Any:
-    """Where no place was asked for, once beside the first row: inside is the legend of trends."""
+    """Where no place was asked for, once beside the first row: inside are trends and their legend."""
     if place != "best":
         return place
     return "upper right out" if panel == columns - 1 else None
@@ -510,6 +518,7 @@ def _grid(
             *shape, figsize=size, dpi=frame["dpi"], sharex=sharex, sharey=sharey, squeeze=False,
             layout="constrained",
         )  # fmt: skip
+        figure.set_layout_engine("constrained", w_pad=0.08)  # between a colour bar's label and the next panel
         try:
             yield figure, grid
             if frame["suptitle"] is not None:
