@@ -14,15 +14,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from ferrocyte import _core
-from ferrocyte._errors import (
-    InvalidDataError,
-    InvalidOptionError,
-    InvalidTypeError,
-    MissingDataError,
-    suggest,
-    warn_user,
-)
-from ferrocyte._options import check_number, check_option
+from ferrocyte._errors import InvalidDataError, MissingDataError, suggest, warn_user
+from ferrocyte._options import check_option
 from ferrocyte._settings import threads
 from ferrocyte._sparse import name_cells
 from ferrocyte.kernels import _coupling_sources as sources
@@ -30,6 +23,12 @@ from ferrocyte.kernels._couplings import Coupling, Key, thresholds
 from ferrocyte.kernels._experimental_time import ExperimentalTimeKernel
 from ferrocyte.kernels._matrix import csr_from_parts
 from ferrocyte.kernels._same_time import similar_cells, within_last
+from ferrocyte.kernels._time_options import (
+    check_couplings,
+    check_self_transitions,
+    check_threshold,
+    check_ways,
+)
 
 __all__ = ["RealTimeKernel"]
 
@@ -92,48 +91,24 @@ class RealTimeKernel(ExperimentalTimeKernel):
         self._policy = check_option(policy, "policy", ("sequential", "triu"))
         super().__init__(adata, time_key, policy=self._policy, **kwargs)
         # Couplings are the user's: neither copied with the kernel nor written to files.
-        self._request["couplings"] = self._checked(couplings)
+        self._request["couplings"] = self._pairs(couplings)
 
     def _read_from_adata(self, **kwargs: Any) -> None:
         kwargs.pop("policy", None)
         super()._read_from_adata(**kwargs)
 
-    def _checked(self, couplings: Mapping[Key, Any] | None) -> dict[Key, Any]:
+    def _pairs(self, couplings: Mapping[Key, Any] | None) -> dict[Key, Any]:
         times = list(self.time.cat.categories)
         if couplings is None:
-            pairs = pairwise(times) if self._policy == "sequential" else combinations(times, 2)
-            return dict.fromkeys(pairs)
-        if not isinstance(couplings, Mapping):
-            raise InvalidTypeError(
-                f"Expected `couplings` to be a dict by `(source, target)` time, found "
-                f"`{type(couplings).__name__}`."
-            )
-        out = couplings if isinstance(couplings, dict) else dict(couplings)
-        for key in out:
-            if not (isinstance(key, tuple) and len(key) == 2):
-                raise InvalidOptionError(
-                    f"Expected couplings by `(source, target)` time, found the key {key!r}."
-                )
-            for part in key:
-                if part not in times:
-                    raise InvalidOptionError(
-                        f"Expected times of `adata.obs[{self._time_key!r}]` in the coupling {key!r}, found "
-                        f"{part!r}.{_same_text(part, times) or suggest(part, times)}"
-                    )
-            if times.index(key[0]) >= times.index(key[1]):
-                raise InvalidOptionError(
-                    f"Expected the coupling {key!r} to go to a later time. Order of times: {times}."
-                )
-        if not out:
-            raise InvalidOptionError("Expected at least one coupling, found none.")
-        return out
+            return dict.fromkeys(pairwise(times) if self._policy == "sequential" else combinations(times, 2))
+        return check_couplings(couplings, times, self._time_key)
 
     # What it is ---------------------------------------------------------------------------------------
 
     @property
     def couplings(self) -> dict[Key, Any]:
         """Couplings by source and target time; of a kernel that was read from a file, only the pairs."""
-        return self._request.setdefault("couplings", self._checked(None))
+        return self._request.setdefault("couplings", self._pairs(None))
 
     @property
     def obs(self) -> pd.DataFrame:
@@ -237,8 +212,8 @@ class RealTimeKernel(ExperimentalTimeKernel):
         FerrocyteWarning
             If rows are all zero: their cells go to all cells of the target time alike.
         """
-        threshold = _check_threshold(threshold)
-        inner, mode = self._self_transitions(self_transitions, conn_weight)
+        threshold = check_threshold(threshold)
+        inner, mode = check_self_transitions(self_transitions, conn_weight, self.couplings)
         params = {
             "threshold": threshold,
             "self_transitions": mode,
@@ -255,7 +230,7 @@ class RealTimeKernel(ExperimentalTimeKernel):
         adata = self._require_adata()
         names = adata.obs_names
         pairs = list(used)
-        self._check_ways(pairs)
+        last = check_ways(pairs, self.time.cat.categories, self._time_key)
         couplings = [
             Coupling(
                 self.compute_coupling(*pair, **kwargs), pair, (names[cells[pair[0]]], names[cells[pair[1]]])
@@ -274,7 +249,6 @@ class RealTimeKernel(ExperimentalTimeKernel):
         for source in inner:
             similar = similar_cells(adata, cells[source], source, conn_kwargs)
             blocks.append((similar, cells[source], cells[source], float(conn_weight or 0), True))
-        last = self._reference(pairs)
         at_last = cells[last]
         stay = within_last(adata, mode, at_last, last, conn_kwargs)
         blocks.append((stay, at_last, at_last, 1.0, True))
@@ -290,49 +264,6 @@ class RealTimeKernel(ExperimentalTimeKernel):
         """Positions of the cells of each time point."""
         codes = self.time.cat.codes.to_numpy()
         return {time: np.flatnonzero(codes == i) for i, time in enumerate(self.time.cat.categories)}
-
-    def _reference(self, pairs: list[Key]) -> Any:
-        order = list(self.time.cat.categories)
-        return max((time for pair in pairs for time in pair), key=order.index)
-
-    def _check_ways(self, pairs: list[Key]) -> None:
-        """Each time point but the last must lead somewhere."""
-        last = self._reference(pairs)
-        sources_ = {source for source, _ in pairs}
-        lost = [time for time in self.time.cat.categories if time not in sources_ and time != last]
-        if lost:
-            raise InvalidDataError(
-                f"Expected a coupling from each time point but the last, found none from {lost}. Add "
-                f"them, or "
-                f"remove the cells of these times: `adata[~adata.obs[{self._time_key!r}].isin({lost})]`."
-            )
-
-    def _self_transitions(self, self_transitions: Any, conn_weight: float | None) -> tuple[list[Any], str]:
-        """Times whose cells also go to cells of their own time; and the name of the mode."""
-        given = self_transitions
-        if not isinstance(given, str) and isinstance(given, list | tuple | np.ndarray | pd.Index):
-            inner = list(given)
-            known = {source for source, _ in self.couplings}
-            for time in inner:
-                if time not in known:
-                    raise InvalidOptionError(
-                        f"Expected source times in `self_transitions`, found {time!r}.{suggest(time, known)}"
-                    )
-        else:
-            check_option(given, "self_transitions", ("uniform", "diagonal", "connectivities", "all"))
-            inner = list(dict.fromkeys(source for source, _ in self.couplings)) if given == "all" else []
-        if inner:
-            if conn_weight is not None:
-                conn_weight = check_number(conn_weight, "conn_weight")
-            if conn_weight is None or not 0 < conn_weight < 1:
-                raise InvalidOptionError(
-                    f"Expected `conn_weight` to be above 0 and below 1 with `self_transitions={given!r}`, "
-                    f"found "
-                    f"{conn_weight}. Pass for instance `conn_weight=0.1`."
-                )
-        elif conn_weight is not None:
-            check_number(conn_weight, "conn_weight")
-        return inner, str(given)
 
     # Other ways to make one ---------------------------------------------------------------------------
 
@@ -480,22 +411,8 @@ class RealTimeKernel(ExperimentalTimeKernel):
             DeprecationWarning,
         )
         kernel = cls(adata, time_key, **kwargs)
-        kernel._request["couplings"] = kernel._checked(sources.of_wot(path, list(kernel.time.cat.categories)))
+        kernel._request["couplings"] = kernel._pairs(sources.of_wot(path, list(kernel.time.cat.categories)))
         return kernel
-
-
-def _same_text(time: Any, times: list[Any]) -> str:
-    """A hint where a time is written as one that is there, but is of another type."""
-    for known in times:
-        if str(known) == str(time):
-            return f" The times there are of type `{type(known).__name__}`: pass {known!r}."
-    return ""
-
-
-def _check_threshold(threshold: Any) -> Any:
-    if threshold is None or isinstance(threshold, str):
-        return check_option(threshold, "threshold", ("auto", "auto_local", None))
-    return check_number(threshold, "threshold", low=0.0, high=100.0)
 
 
 def _warn_about_zeros(matrix: sp.csr_matrix, pair: Key, names: Any) -> None:
