@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import anndata as ad
 import pandas as pd
@@ -70,6 +71,40 @@ def test_models_and_quota_are_printed(files, capsys):
     assert json.loads(capsys.readouterr().out)
     assert main(call(files, "quota")) == 0
     assert "weekly_quota" in json.loads(capsys.readouterr().out)
+
+
+def events(capsys):
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_features_that_were_asked_for_are_columns(files):
+    """`tissue` has no value for any cell."""
+    out = files / "found.csv"
+    assert main(call(files, "query", "1,2", "--features", "tissue,cell_type", "--out", str(out))) == 0
+    assert list(pd.read_csv(out).columns) == ["cas_cell_index", "tissue", "cell_type"]
+
+
+def test_what_is_asked_again_is_an_event(files, server, capsys):
+    server.route = lambda path, n: Say(503, {"detail": "waking up"}) if n == 0 else None
+    assert main(call(files, "quota", "--lookup-timeout", "30")) == 0
+    told = [e for e in events(capsys) if e["event"] == "log"]
+    assert [(e["level"], e["logger"]) for e in told] == [("warning", "ferrocyte.cas._service")]
+    assert "waking up. Asking again in" in told[0]["message"]
+    assert not logging.getLogger("ferrocyte.cas").handlers
+
+
+def test_the_quota_is_told(files, server, capsys):
+    assert main(annotate(files, "--out", str(files / "result.csv"))) == 0
+    told = [e["message"] for e in events(capsys) if e["event"] == "log"]
+    assert told[0] == "23 cells to annotate, 1000000 left in the quota"
+    assert told[1].startswith("23 of 23 cells answered by model 'second' in 5 requests")
+
+
+def test_nobody_listens(files, monkeypatch, capsys):
+    monkeypatch.setenv("CAS_API_URL", "http://127.0.0.1:9")
+    for verb in (["models"], ["quota"], ["annotate", str(files / "cells.h5ad"), "--out", "x.csv"]):
+        assert main(call(files, *verb)) == 6
+        assert "Nobody listens at http://127.0.0.1:9" in last_event(capsys)["message"]
 
 
 def test_a_second_call_sends_only_what_is_missing(files, server, capsys):

@@ -47,7 +47,11 @@ from ferrocyte.cas.errors import (
     NotFoundError,
     QuotaExceededError,
 )
-from ferrocyte.cas.models import CellTypeOntologyAwareResults, CellTypeSummaryStatisticsResults
+from ferrocyte.cas.models import (
+    CellQueryResults,
+    CellTypeOntologyAwareResults,
+    CellTypeSummaryStatisticsResults,
+)
 
 # Documented parameters and defaults, in order.
 COMMON = {
@@ -127,7 +131,7 @@ def test_documented_parameters(kind, name):
     parameters = [
         p
         for p in inspect.signature(getattr(kind, name)).parameters.values()
-        if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in ("self", "jobs")
+        if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"
     ]
     assert {p.name: p.default for p in parameters} == SIGNATURES[name]
     assert [p.name for p in parameters] == list(SIGNATURES[name])
@@ -328,9 +332,26 @@ def test_query_cells_by_ids(server, client):
     assert out.data[0].is_primary_data is None
     with pytest.warns(CASWarning, match="knows nothing of 1 cells: 5000"):
         assert len(client.query_cells_by_ids([5000, 2]).data) == 1
-    frame = client.query_cells_by_ids([1, 2]).to_frame()
+
+
+def test_columns_that_were_asked_for(server, client):
+    """Also those without any value, and without any cell; whole numbers stay whole."""
+    asked = ["tissue", "total_mrna_umis", "cell_type"]
+    results = client.query_cells_by_ids([1, 2], asked)
+    frame = results.to_frame()
+    assert list(frame.columns) == ["cas_cell_index", *asked]
     assert list(frame["cas_cell_index"]) == [1, 2]
-    assert "tissue" not in frame
+    assert frame["tissue"].isna().all()
+    assert frame["total_mrna_umis"].dtype == np.int64
+    assert list(client.query_cells_by_ids([1]).to_frame().columns) == [f.value for f in CellMetadataFeatures]
+    with pytest.warns(CASWarning, match="knows nothing of 1 cells"):
+        assert list(client.query_cells_by_ids([5000], asked).to_frame().columns) == list(frame.columns)
+    # Read again: what was asked for is not in the file.
+    again = CellQueryResults.model_validate_json(results.model_dump_json()).to_frame()
+    assert list(again.columns) == ["cas_cell_index", "cell_type", "total_mrna_umis"]
+    results.data[0].total_mrna_umis = None
+    umis = results.to_frame()["total_mrna_umis"]
+    assert (umis.dtype, list(umis.isna()), umis[1]) == ("Int64", [True, False], 7)
 
 
 @pytest.mark.parametrize(

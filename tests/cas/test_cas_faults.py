@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import email.utils
 import json
+import logging
 import pickle
+import re
+import socket
 import time
 import warnings
 
 import pytest
 from cas_cells import SCHEMA, cells, right
 from cas_server import Drip, Hang, Reset, Say, Server, Spoil, summary_answer
-from conftest import QUICK
 from ferrocyte.cas import CASClient, _retry
+from ferrocyte.cas._http import HttpTransport
 from ferrocyte.cas.errors import (
     AnnotationIncompleteError,
     AuthenticationError,
@@ -25,6 +28,7 @@ from ferrocyte.cas.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     ServerError,
+    UnreachableError,
 )
 
 BAD = "cell-9"  # in chunk 2 of 6 when there are 4 cells in a chunk
@@ -284,12 +288,70 @@ def test_nobody_listens(server, make_client):
     with Server(SCHEMA) as gone:
         url = gone.url
     del gone
-    silent = CASClient("a.b", url, **{**QUICK, "num_attempts_per_chunk": 2})
-    start = time.monotonic()
-    with pytest.raises(CASConnectionError, match=r"The connection to http://127\.0\.0\.1"):
+    # Pauses of days: it is not asked again.
+    silent = CASClient("a.b", url, retry_delay=1e5, max_retry_delay=1e5)
+    with pytest.raises(UnreachableError, match=r"Nobody listens at http://127\.0\.0\.1:\d+\. Check"):
         annotate(silent, cells(3))
-    assert time.monotonic() - start < 10
+    with pytest.raises(UnreachableError, match="Nobody listens"):
+        silent.print_user_quota()
     silent.close()
+
+
+def test_a_host_that_nobody_knows(monkeypatch):
+    def nobody(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    client = CASClient("a.b", "http://cas.invalid", retry_delay=1e5, max_retry_delay=1e5)
+    with pytest.raises(UnreachableError, match=r"The host 'cas\.invalid' is not known\. Check the address"):
+        client.validate_version()
+    client.close()
+
+
+def test_a_service_that_was_there_may_come_back(server, make_client, monkeypatch):
+    """Refused in the middle of its life, it is being started again."""
+    client = make_client()
+    client.validate_version()
+    real, refused = HttpTransport.request, []
+
+    async def request(self, request):
+        if len(refused) < 3:
+            refused.append(request.path)
+            raise UnreachableError("Nobody listens.")
+        return await real(self, request)
+
+    monkeypatch.setattr(HttpTransport, "request", request)
+    assert client.quota().left == 1_000_000
+    assert len(refused) == 3
+
+
+def test_what_is_asked_again_is_told(server, make_client, caplog):
+    """At the start from the first time on, but not for each of the questions that go side by side."""
+    server.route = lambda path, n: Say(503, {"detail": "waking up"}) if n < 2 else None
+    client = make_client(retry_delay=0.01, max_retry_delay=0.02)
+    assert client.allowed_models_list == ["first", "second"]
+    lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(lines) == 1
+    assert lines[0].startswith("Status 503: the service failed")
+    assert re.search(r"It says: waking up\. Asking again in 0\.0 s \(attempt 2 of at most 7\)\.$", lines[0])
+
+
+def test_chunks_that_fail_again_are_told(server, make_client, caplog):
+    """Where there is no bar that counts them."""
+    server.fault = lambda u: Say(500, {"detail": "no"}) if u.attempt < 4 else None
+    annotate(make_client(), cells(3))
+    lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(lines) == 1
+    assert re.search(r"attempt 3 of at most 7\) \(1 more", lines[0]), lines
+
+
+def test_lookups_end_before_chunks_do(server, make_client):
+    server.route = lambda path, n: Hang(30) if path.endswith("quota") else None
+    client = make_client(lookup_timeout=1.0, retry_delay=0.1)
+    start = time.monotonic()
+    with pytest.raises(CASTimeoutError, match=r"within 1 s in all \(`lookup_timeout`\)\..*quota within "):
+        client.quota()
+    assert time.monotonic() - start < 10
 
 
 # Too much --------------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ written or sent is in memory. What is answered is kept, whatever happens to the 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,9 +33,14 @@ from ferrocyte.cas.errors import (
     describe,
 )
 
-__all__ = ["Job", "check_on_error"]
+__all__ = ["JOBS", "Job", "OnError", "check_on_error"]
 
 OnError = Literal["raise", "partial"]
+# Where somebody listens who may interrupt them, jobs that have begun.
+JOBS: contextvars.ContextVar[list[Job] | None] = contextvars.ContextVar("jobs", default=None)
+_logger = logging.getLogger(__name__)
+# Seconds between lines about the cells that are done, where no bar shows them.
+_TELL_EVERY = 30.0
 
 
 def check_on_error(value: Any) -> OnError:
@@ -106,6 +114,7 @@ class Job:
         self._checkpoint = checkpoint
         self._journal: Journal | None = None
         self._report = report
+        self._tell_next = time.monotonic() + _TELL_EVERY
         self._stopped: CASError | None = None
         self._current: dict[int, _Chunk] = {}
         self._sent: set[_Chunk] = set()
@@ -136,7 +145,7 @@ class Job:
         if self._journal is not None:
             self._journal.close()
 
-    def retried(self, error: CASError) -> None:
+    def retried(self) -> None:
         """Somebody asks again."""
         self.retries += 1
         self._progress(0)
@@ -263,6 +272,9 @@ class Job:
         self._done += cells
         if self._report is not None:
             self._report(self._done, len(self.answers), retries=self.retries)
+        elif (now := time.monotonic()) >= self._tell_next:
+            self._tell_next = now + _TELL_EVERY
+            _logger.info("%d of %d cells answered, %d retries", self._done, len(self.answers), self.retries)
 
     def partial(self) -> Any:
         """The model with the answers there are, in input order."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 from anndata import AnnData
 
+from ferrocyte.cas._call import CallOptions
 from ferrocyte.cas.constants import CountMatrixInput
 
 __all__ = ["DeprecatedMethods"]
 
+Annotated = TypeVar("Annotated")
+Found = TypeVar("Found")
 _SUMMARY = "annotate_matrix_cell_type_summary_statistics_strategy"
 
 
@@ -20,11 +24,15 @@ def _warn(name: str, instead: str) -> None:
     warnings.warn(f"`{name}` is deprecated; use `{instead}`.", DeprecationWarning, stacklevel=3)
 
 
-class DeprecatedMethods:
+class DeprecatedMethods(Generic[Annotated, Found]):
     """Mixed into both clients: what they call gives a result in one, something to await in the other."""
 
-    annotate_matrix_cell_type_summary_statistics_strategy: Any
-    search_matrix: Any
+    if TYPE_CHECKING:
+
+        @property
+        def annotate_matrix_cell_type_summary_statistics_strategy(self) -> Callable[..., Annotated]: ...
+        @property
+        def search_matrix(self) -> Callable[..., Found]: ...
 
     def annotate_anndata(
         self,
@@ -35,8 +43,8 @@ class DeprecatedMethods:
         feature_ids_column_name: str = "index",
         feature_names_column_name: str | None = None,
         include_dev_metadata: bool = False,
-        **how: Any,
-    ) -> Any:
+        **how: Unpack[CallOptions],
+    ) -> Annotated:
         """Deprecated: `annotate_matrix_cell_type_summary_statistics_strategy`, with `include_dev_metadata` as
         `include_extended_statistics`.
 
@@ -75,8 +83,8 @@ class DeprecatedMethods:
         feature_ids_column_name: str = "index",
         feature_names_column_name: str | None = None,
         include_dev_metadata: bool = False,
-        **how: Any,
-    ) -> Any:
+        **how: Unpack[CallOptions],
+    ) -> Annotated:
         """Deprecated: `annotate_anndata` of an ``.h5ad`` file.
 
         Parameters
@@ -111,8 +119,8 @@ include_dev_metadata, **how
         feature_ids_column_name: str = "index",
         feature_names_column_name: str | None = None,
         include_dev_metadata: bool = False,
-        **how: Any,
-    ) -> Any:
+        **how: Unpack[CallOptions],
+    ) -> Annotated:
         """Deprecated: `annotate_anndata` of an ``.h5`` file as Cell Ranger writes it.
 
         Parameters
@@ -146,8 +154,8 @@ include_dev_metadata, **how
         count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
         feature_ids_column_name: str = "index",
         feature_names_column_name: str | None = None,
-        **how: Any,
-    ) -> Any:
+        **how: Unpack[CallOptions],
+    ) -> Found:
         """Deprecated: `search_matrix`.
 
         Parameters
@@ -180,8 +188,8 @@ include_dev_metadata, **how
         count_matrix_input: CountMatrixInput | str = CountMatrixInput.X,
         feature_ids_column_name: str = "index",
         feature_names_column_name: str | None = None,
-        **how: Any,
-    ) -> Any:
+        **how: Unpack[CallOptions],
+    ) -> Found:
         """Deprecated: `search_matrix` of an ``.h5`` file as Cell Ranger writes it.
 
         Parameters

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ferrocyte.cas.constants import CellMetadataFeatures
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["ontology_frame", "query_frame", "search_frame", "summary_frame"]
 
 _DISTANCES = ("min_distance", "p25_distance", "median_distance", "p75_distance", "max_distance")
+
+# The features of `CellMetadataFeatures`, in their order.
+_METADATA: dict[str, Any] = dict.fromkeys((f.value for f in CellMetadataFeatures), object) | {
+    "cas_cell_index": np.int64,
+    "total_mrna_umis": np.int64,
+}
 
 
 def _long(data: Sequence[Any], entries: str, columns: dict[str, Any]) -> pd.DataFrame:
@@ -46,7 +54,16 @@ def search_frame(results: models.MatrixQueryResults) -> pd.DataFrame:
 
 
 def query_frame(results: models.CellQueryResults) -> pd.DataFrame:
-    """One row a cell; columns without any value are left out."""
-    if not results.data:
-        return pd.DataFrame({"cas_cell_index": np.array([], dtype=np.int64)})
-    return pd.DataFrame([cell.model_dump() for cell in results.data]).dropna(axis=1, how="all")
+    """One row a cell; the columns that were asked for, or those with any value where that is not known."""
+    columns = results._asked
+    if columns is None:
+        used = {name for cell in results.data for name, value in cell if value is not None}
+        columns = [name for name in _METADATA if name in used or name == "cas_cell_index"]
+    table = {}
+    for name in columns:
+        values = [getattr(cell, name) for cell in results.data]
+        dtype = _METADATA[name]
+        if dtype == np.int64 and None in values:
+            dtype = pd.Int64Dtype()  # whole numbers stay whole where some are missing
+        table[name] = pd.array(values, dtype=dtype) if dtype == pd.Int64Dtype() else np.array(values, dtype)
+    return pd.DataFrame(table)

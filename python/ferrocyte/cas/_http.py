@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ipaddress
 import json
 import logging
 import secrets
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +29,7 @@ import httpcore  # noqa: F401
 import httpx
 
 from ferrocyte._errors import InvalidOptionError
-from ferrocyte.cas.errors import CASConnectionError, CASTimeoutError
+from ferrocyte.cas.errors import CASConnectionError, CASTimeoutError, UnreachableError
 
 if TYPE_CHECKING:
     from ferrocyte.cas._upload import Upload
@@ -201,6 +203,24 @@ async def _pieces(parts: list[bytes]) -> AsyncIterator[bytes]:
             yield part[start : start + _PIECE]
 
 
+def _first_cause(err: BaseException) -> BaseException:
+    """What the system said, below what libraries made of it."""
+    while True:
+        if isinstance(err, BaseExceptionGroup):  # of several addresses of a host
+            err = err.exceptions[0]
+        cause = err.__cause__ or err.__context__
+        if cause is None:
+            return err
+        err = cause
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 class HttpTransport:
     """A service over HTTP, through one pool of connections.
 
@@ -262,13 +282,29 @@ class HttpTransport:
         except httpx.TimeoutException as err:
             raise CASTimeoutError(f"No connection to {hide_user(self._url)} within the time-out.") from err
         except (httpx.TransportError, httpx.DecodingError) as err:
-            what = self._token.hide(str(err)) or type(err).__name__
-            raise CASConnectionError(
-                f"The connection to {hide_user(self._url)} failed ({type(err).__name__}: {what})."
-            ) from None
+            raise self._failed(err) from None
         finally:
             _ours.reset(mark)
         return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+
+    def _failed(self, err: httpx.RequestError) -> CASConnectionError:
+        """What became of a connection, in words that say what to do where that is known."""
+        url, host = hide_user(self._url), urlsplit(self._url).hostname or ""
+        cause = _first_cause(err)
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return UnreachableError(
+                f"The host {host!r} is not known. Check the address of the service ({url}), and whether this "
+                "machine is online."
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            if _is_loopback(host):
+                return UnreachableError(
+                    f"Nobody listens at {url}. Check the address; a service that has just been started "
+                    "(`ferrocyte cas serve`) says when it is listening."
+                )
+            return CASConnectionError(f"The connection to {url} was refused.")
+        what = self._token.hide(str(cause)) or type(cause).__name__
+        return CASConnectionError(f"The connection to {url} failed ({type(err).__name__}: {what}).")
 
     async def aclose(self) -> None:
         """Close the pool."""

@@ -54,7 +54,9 @@ class Query:
         if unknown:
             shown = ", ".join(map(str, unknown[:5]))
             notify(f"The service knows nothing of {len(unknown)} cells: {shown}")
-        return CellQueryResults.model_construct(data=[by_id[i] for i in self.ids if i in by_id])
+        results = CellQueryResults.model_construct(data=[by_id[i] for i in self.ids if i in by_id])
+        results._asked = list(self.features)
+        return results
 
 
 def query_request(ids: Any, features: Any) -> Query:

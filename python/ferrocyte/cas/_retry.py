@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import logging
 import random
 import time
 from collections import deque
@@ -27,9 +28,10 @@ from ferrocyte.cas.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     ServerError,
+    UnreachableError,
 )
 
-__all__ = ["Asker", "Failed", "Limiter", "Policy", "Then"]
+__all__ = ["Asker", "Failed", "Limiter", "Policy", "Then", "Told"]
 
 T = TypeVar("T")
 Parse = Callable[[Response], T]
@@ -60,6 +62,8 @@ class Policy:
         Seconds for one attempt, from sending to the end of the answer.
     total_timeout : float
         Seconds for all attempts together.
+    option : str
+        What users call `total_timeout`.
     """
 
     attempts: int = 7
@@ -67,6 +71,7 @@ class Policy:
     max_delay: float = 32.0
     request_timeout: float = 530.0
     total_timeout: float = 3600.0
+    option: str = "total_timeout"
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after attempt number `attempt`, from 1."""
@@ -145,6 +150,43 @@ class Limiter:
                 free -= 1
 
 
+class Told:
+    """Tells of questions that are asked again, in a log: one line, and then one a while.
+
+    Parameters
+    ----------
+    logger : logging.Logger
+    attempts : int
+        How often a question is asked at most.
+    from_attempt : int, default 1
+        Failures of earlier attempts are not worth a line.
+    every : float
+        Seconds between two lines.
+    """
+
+    def __init__(self, logger: logging.Logger, attempts: int, *, from_attempt: int = 1, every: float) -> None:
+        self._logger, self._attempts, self._from, self._every = logger, attempts, from_attempt, every
+        self._next = float("-inf")
+        self._untold = 0
+
+    def __call__(self, error: CASError, attempt: int, pause: float) -> None:
+        """Attempt number `attempt` has failed, and `pause` seconds pass before the next."""
+        now = time.monotonic()
+        if attempt < self._from or now < self._next:
+            self._untold += 1
+            return
+        more = f" ({self._untold} more like this since the last line)" if self._untold else ""
+        self._untold, self._next = 0, now + self._every
+        self._logger.warning(
+            "%s. Asking again in %.1f s (attempt %d of at most %d)%s.",
+            str(error).rstrip("."),
+            pause,
+            attempt + 1,
+            self._attempts,
+            more,
+        )
+
+
 def retry_after(response: Response) -> float:
     """Seconds that the service asks to wait; 0 if it does not say."""
     value = response.headers.get("retry-after", "").strip()
@@ -208,7 +250,11 @@ class Asker:
         Coroutine function that tells how many cells the account has left: what tells a refusal for good from
         one for now, which share status 429.
     on_retry : callable, optional
-        Called with each failure that is not the last word.
+        Called as ``on_retry(error, attempt, pause)`` with each failure that is not the last word, the number
+        of attempts so far, and the seconds until the next one.
+    was_there : bool, default True
+        Whether the service has answered somebody before. If not, an address without a service is taken for
+        a wrong one, and not asked again.
     """
 
     def __init__(
@@ -218,13 +264,15 @@ class Asker:
         secret: Secret,
         *,
         quota_left: Callable[[], Awaitable[int]] | None = None,
-        on_retry: Callable[[CASError], None] | None = None,
+        on_retry: Callable[[CASError, int, float], None] | None = None,
+        was_there: bool = True,
     ) -> None:
         self._transport = transport
         self._policy = policy
         self._secret = secret
         self._quota_left = quota_left
         self._on_retry = on_retry
+        self._was_there = was_there
 
     async def ask(self, request: Request, parse: Parse[T], limiter: Limiter | None = None) -> tuple[T, int]:
         """Ask until there is an answer that `parse` accepts; it, and the number of attempts.
@@ -253,15 +301,16 @@ class Asker:
             if time.monotonic() + pause >= deadline:
                 raise Failed(self._late(last, wait), Then.GIVE_UP, attempt)
             if self._on_retry is not None:
-                self._on_retry(last)
+                self._on_retry(last, attempt, pause)
             await asyncio.sleep(pause)
         raise Failed(self._late(last, 0.0), Then.GIVE_UP, attempt)
 
     def _late(self, last: CASError | None, wait: float) -> CASTimeoutError:
         asked = f" It asks to wait {wait:g} s." if wait else ""
         before = f" Last: {last}" if last is not None else ""
+        policy = self._policy
         return CASTimeoutError(
-            f"No answer within {self._policy.total_timeout:g} s in all (`total_timeout`).{asked}{before}",
+            f"No answer within {policy.total_timeout:g} s in all (`{policy.option}`).{asked}{before}",
             status=getattr(last, "status", None),
         )
 
@@ -288,10 +337,12 @@ class Asker:
         except CASConnectionError as err:
             if limiter is not None:
                 limiter.refused(since, 0.0)
-            return err, Then.RETRY, 0.0
+            wrong = isinstance(err, UnreachableError) and not self._was_there
+            return err, Then.GIVE_UP if wrong else Then.RETRY, 0.0
         finally:
             if limiter is not None:
                 limiter.release()
+        self._was_there = True
         if 200 <= response.status < 300:
             return await self._accept(response, parse, limiter)
         wait = retry_after(response)
@@ -342,7 +393,11 @@ class Asker:
             kind, then, words = ServerError, Then.RETRY, "the service failed"
         else:
             kind, then, words = CASHTTPError, Then.GIVE_UP, "the service does not accept the request"
-        return kind(f"Status {status}: {words}.{said}", status=status, detail=detail), then
+        if kind is NotFoundError:
+            words += f" ({request.method} {request.path}). Is the address that of an annotation service?"
+        else:
+            words += "."
+        return kind(f"Status {status}: {words}{said}", status=status, detail=detail), then
 
     async def _quota_is_used_up(self, request: Request, detail: str) -> bool:
         """A fresh look at the quota decides; the words of the refusal do where there is no other way."""

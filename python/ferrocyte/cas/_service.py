@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from ferrocyte._errors import InvalidOptionError, InvalidTypeError, suggest
 from ferrocyte.cas._http import Request, Response, Secret, Transport
-from ferrocyte.cas._retry import Asker, Failed, Policy
+from ferrocyte.cas._retry import Asker, Failed, Policy, Told
 from ferrocyte.cas._upload import GeneList
 from ferrocyte.cas.errors import CASError, ClientTooOldError
 from ferrocyte.cas.models import CellOntologyResource, OntologicalColumnInfo
@@ -24,8 +24,8 @@ T = TypeVar("T")
 # The version of the protocol that is spoken here, which the service compares with the oldest it still speaks.
 PROTOCOL_VERSION = "1.8.0"
 GENERAL = "api/cellarium-general"
-# A question without counts is answered at once or not at all.
-_SHORT_TIMEOUT = 30.0
+# Seconds between lines about questions that are asked again, of which several are on their way at the start.
+_TELL_EVERY = 2.0
 _logger = logging.getLogger(__name__)
 
 
@@ -93,9 +93,12 @@ class Service:
     transport : Transport
     policy : Policy
     secret : Secret
+    lookup_timeout : float
+        Seconds for all attempts at one of these questions. They are answered at once or not at all, so that
+        one attempt gets half of it.
     """
 
-    def __init__(self, transport: Transport, policy: Policy, secret: Secret) -> None:
+    def __init__(self, transport: Transport, policy: Policy, secret: Secret, lookup_timeout: float) -> None:
         self.transport = transport
         self.policy = policy
         self.secret = secret
@@ -108,12 +111,11 @@ class Service:
         self._locks: dict[str, asyncio.Lock] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._quota: tuple[float, Quota] | None = None
-        short = replace(
-            policy,
-            request_timeout=min(policy.request_timeout, _SHORT_TIMEOUT),
-            total_timeout=min(policy.total_timeout, 10 * _SHORT_TIMEOUT),
-        )
-        self._asker = Asker(transport, short, secret)
+        short = replace(policy, request_timeout=min(policy.request_timeout, lookup_timeout / 2))
+        if lookup_timeout < policy.total_timeout:
+            short = replace(short, total_timeout=lookup_timeout, option="lookup_timeout")
+        told = Told(_logger, short.attempts, every=_TELL_EVERY)
+        self._asker = Asker(transport, short, secret, on_retry=told, was_there=False)
 
     def headers(self, action: str | None = None) -> dict[str, str]:
         """Who asks, and as part of which call."""
@@ -236,6 +238,12 @@ class Service:
                     raise CASError(f"The service has no genes in its schema {name!r}.")
                 self._schemas[name] = GeneList(genes)
             return self._schemas[name]
+
+    async def model_and_genes(self, name: Any, action: str) -> tuple[Model, GeneList]:
+        """A model by name, and the genes that it reads."""
+        await self.start(action)
+        model = self.model(name)
+        return model, await self.schema(model.schema_name, action)
 
     async def resource(self, name: str, action: str | None = None) -> CellOntologyResource:
         """An ontology."""

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from anndata import AnnData
 from pydantic import TypeAdapter
 
 from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError
-from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
 from ferrocyte.cas import _ontology, _operations
 from ferrocyte.cas._arguments import finite, positive, token
-from ferrocyte.cas._chunks import Job, OnError, check_on_error
+from ferrocyte.cas._call import AnnotateOptions, Caller, Cells
+from ferrocyte.cas._chunks import OnError
 from ferrocyte.cas._deprecated import DeprecatedMethods
 from ferrocyte.cas._http import HttpTransport, Secret, Transport, clean_url, hide_user
 from ferrocyte.cas._insert import check_key, put_into
-from ferrocyte.cas._notices import notify
-from ferrocyte.cas._operations import Operation
-from ferrocyte.cas._prepare import Prepared, prepare
 from ferrocyte.cas._query import query_request
-from ferrocyte.cas._retry import Asker, Policy
+from ferrocyte.cas._retry import Policy
 from ferrocyte.cas._sanitize import sanitized
-from ferrocyte.cas._service import Model, Quota, Service
+from ferrocyte.cas._service import Quota, Service
 from ferrocyte.cas._source import matrix_input, open_source
 from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
-from ferrocyte.cas.errors import QuotaExceededError
 from ferrocyte.cas.models import (
     CellOntologyResource,
     CellQueryResults,
@@ -40,17 +35,19 @@ from ferrocyte.cas.models import (
 )
 
 if TYPE_CHECKING:
-    from ferrocyte.cas._upload import GeneList
     from ferrocyte.cas.local import References
 
 __all__ = ["AsyncCASClient"]
 
-_logger = logging.getLogger(__name__)
-_LOW_QUOTA = 25_000
 Path = str | os.PathLike[str]
 
 
-class AsyncCASClient(DeprecatedMethods):
+class AsyncCASClient(
+    DeprecatedMethods[
+        Coroutine[object, object, CellTypeSummaryStatisticsResults],
+        Coroutine[object, object, MatrixQueryResults],
+    ]
+):
     """Client of the Cellarium Cell Annotation Service for programs with an event loop of their own.
 
     The methods are those of :class:`CASClient`, to be awaited, and so is `allowed_models_list`. Cancelling a
@@ -59,7 +56,7 @@ class AsyncCASClient(DeprecatedMethods):
     Parameters
     ----------
     api_token, api_url, num_attempts_per_chunk, max_concurrent_requests, request_timeout, total_timeout, \
-connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
+connect_timeout, lookup_timeout, retry_delay, max_retry_delay, n_jobs, transport
         As :class:`CASClient`.
 
     Examples
@@ -81,6 +78,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         request_timeout: float = 530.0,
         total_timeout: float = 3600.0,
         connect_timeout: float = 10.0,
+        lookup_timeout: float = 60.0,
         retry_delay: float = 5.0,
         max_retry_delay: float = 32.0,
         n_jobs: int | None = None,
@@ -94,7 +92,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             total_timeout=positive(total_timeout, "total_timeout", float),
         )
         connect = positive(connect_timeout, "connect_timeout", float)
-        self._max_concurrent = positive(max_concurrent_requests, "max_concurrent_requests")
+        max_concurrent = positive(max_concurrent_requests, "max_concurrent_requests")
         self._threads = threads(n_jobs)
         self._where = type(transport).__name__
         secret = Secret("")
@@ -102,10 +100,10 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             url = clean_url(api_url or os.environ.get("CAS_API_URL"))
             secret, self._where = token(api_token), hide_user(url)
             transport = HttpTransport(
-                url, secret, connect_timeout=connect, max_connections=self._max_concurrent + 5
+                url, secret, connect_timeout=connect, max_connections=max_concurrent + 5
             )
-        self._policy = policy
-        self._service = Service(transport, policy, secret)
+        self._service = Service(transport, policy, secret, positive(lookup_timeout, "lookup_timeout", float))
+        self._call = Caller(self._service, policy, max_concurrent, self._threads)
 
     @classmethod
     def local(
@@ -146,7 +144,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         return [model.model_name for model in self._service.models]
 
     @property
-    def allowed_models_list(self) -> Coroutine[Any, Any, list[str]]:
+    def allowed_models_list(self) -> Coroutine[object, object, list[str]]:
         """Names of the models, to be awaited as in ``await client.allowed_models_list``."""
         return self._models()
 
@@ -169,11 +167,6 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
 
     # Counts -----------------------------------------------------------------------------------------
 
-    async def _genes(self, model_name: str | None, action: str) -> tuple[Model, GeneList]:
-        await self._service.start(action)
-        model = self._service.model(model_name)
-        return model, await self._service.schema(model.schema_name, action)
-
     async def validate_and_sanitize_input_data(
         self,
         adata: AnnData,
@@ -186,7 +179,7 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         count_matrix = matrix_input(count_matrix_name)
         if not isinstance(adata, AnnData):
             raise InvalidTypeError(f"Expected an AnnData object, found `{type(adata).__name__}`.")
-        _, genes = await self._genes(cas_model_name, _action())
+        _, genes = await self._service.model_and_genes(cas_model_name, _action())
         with open_source(adata, count_matrix) as source:
             return await asyncio.to_thread(
                 sanitized,
@@ -198,97 +191,6 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
                 threads=self._threads,
             )
 
-    async def _run(
-        self,
-        matrix: AnnData | Path,
-        make: Callable[[str], Operation],
-        *,
-        chunk_size: int,
-        count_matrix_input: CountMatrixInput | str,
-        feature_ids_column_name: str,
-        feature_names_column_name: str | None,
-        cas_model_name: str | None,
-        counted: bool,
-        on_error: OnError = "raise",
-        checkpoint: Path | None = None,
-        show_progress: bool = True,
-        check_counts: bool = True,
-        jobs: list[Job] | None = None,
-    ) -> Any:
-        """All that the three questions about cells share; `jobs` takes the job, for who may interrupt it."""
-        chunk_size = positive(chunk_size, "chunk_size")
-        check_on_error(on_error)
-        count_matrix = matrix_input(count_matrix_input)
-        action = _action()
-        with await asyncio.to_thread(open_source, matrix, count_matrix) as source:
-            model, genes = await self._genes(cas_model_name, action)
-            prepared: Prepared = await asyncio.to_thread(
-                prepare,
-                source,
-                genes,
-                ids_column=feature_ids_column_name,
-                names_column=feature_names_column_name,
-                threads=self._threads,
-                check_counts=check_counts,
-            )
-            headers = self._service.headers(action)
-            with progress_bar(show_progress) as report:
-                asker = Asker(
-                    self._service.transport,
-                    self._policy,
-                    self._service.secret,
-                    quota_left=self._service.recent_quota_left,
-                    on_retry=lambda error: job.retried(error),
-                )
-                job = Job(
-                    prepared,
-                    make(model.model_name),
-                    asker,
-                    headers=headers,
-                    chunk_size=chunk_size,
-                    max_concurrent=self._max_concurrent,
-                    threads=self._threads,
-                    checkpoint=checkpoint,
-                    report=report,
-                )
-                try:
-                    await asyncio.to_thread(job.open_checkpoint)
-                    if counted:
-                        await self._check_quota(job, action)
-                    if jobs is not None:
-                        jobs.append(job)
-                    await job.run()
-                finally:
-                    job.close()
-        lost = sum(len(f.cell_names) for f in job.failures)
-        _logger.info(
-            "%d of %d cells answered by model %r in %d requests, %d retries",
-            len(prepared) - lost,
-            len(prepared),
-            model.model_name,
-            job.n_sent,
-            job.retries,
-        )
-        return job.results(on_error)
-
-    async def _check_quota(self, job: Job, action: str) -> None:
-        """Refuse before anything is sent what the service would refuse midway."""
-        quota = await self._service.quota(action)
-        needed = len(job.prepared)
-        if quota.left < max(needed, _LOW_QUOTA):
-            # Other calls may share the journal: only answers to this one make it cheaper. To look them all
-            # up takes time, so a quota that is enough for every cell is not compared that closely.
-            needed -= await job.count_known()
-        _logger.info("%d cells to annotate, %d left in the quota", needed, quota.left)
-        if needed > quota.left:
-            raise QuotaExceededError(
-                f"{needed} cells are to be annotated, {quota.left} are left in the quota (renewed on "
-                f"{quota.quota_reset_date}). Nothing was sent. Annotate fewer cells, as in "
-                f"`adata[:{quota.left}]`, or wait for more."
-            )
-        if quota.left < _LOW_QUOTA:
-            notify(f"{quota.left - needed} cells will be left in the quota after these {needed}.")
-
     async def annotate_matrix_cell_type_summary_statistics_strategy(
         self,
         matrix: AnnData | Path,
@@ -298,22 +200,31 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         include_extended_statistics: bool = True,
         cas_model_name: str | None = None,
         feature_names_column_name: str | None = None,
-        jobs: list[Job] | None = None,
-        **how: Any,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
     ) -> CellTypeSummaryStatisticsResults:
         """As :meth:`CASClient.annotate_matrix_cell_type_summary_statistics_strategy`."""
-        return await self._run(
-            matrix,
+        results: CellTypeSummaryStatisticsResults = await self._call(
+            Cells(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                feature_names_column_name,
+                cas_model_name,
+            ),
             lambda model: _operations.summary_statistics(model, include_extended_statistics),
-            chunk_size=chunk_size,
-            count_matrix_input=count_matrix_input,
-            feature_ids_column_name=feature_ids_column_name,
-            feature_names_column_name=feature_names_column_name,
-            cas_model_name=cas_model_name,
+            _action(),
             counted=True,
-            jobs=jobs,
-            **how,
+            on_error=on_error,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            check_counts=check_counts,
         )
+        return results
 
     async def annotate_matrix_cell_type_ontology_aware_strategy(
         self,
@@ -325,24 +236,33 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         feature_names_column_name: str | None = None,
         prune_threshold: float = 0.05,
         weighting_prefactor: float = 1.0,
-        jobs: list[Job] | None = None,
-        **how: Any,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
     ) -> CellTypeOntologyAwareResults:
         """As :meth:`CASClient.annotate_matrix_cell_type_ontology_aware_strategy`."""
         prune_threshold = finite(prune_threshold, "prune_threshold")
         weighting_prefactor = finite(weighting_prefactor, "weighting_prefactor")
-        return await self._run(
-            matrix,
+        results: CellTypeOntologyAwareResults = await self._call(
+            Cells(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                feature_names_column_name,
+                cas_model_name,
+            ),
             lambda model: _operations.ontology_aware(model, prune_threshold, weighting_prefactor),
-            chunk_size=chunk_size,
-            count_matrix_input=count_matrix_input,
-            feature_ids_column_name=feature_ids_column_name,
-            feature_names_column_name=feature_names_column_name,
-            cas_model_name=cas_model_name,
+            _action(),
             counted=True,
-            jobs=jobs,
-            **how,
+            on_error=on_error,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            check_counts=check_counts,
         )
+        return results
 
     async def search_matrix(
         self,
@@ -352,8 +272,11 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
         feature_ids_column_name: str = "index",
         cas_model_name: str | None = None,
         feature_names_column_name: str | None = None,
-        jobs: list[Job] | None = None,
-        **how: Any,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: Path | None = None,
+        show_progress: bool = True,
+        check_counts: bool = True,
     ) -> MatrixQueryResults:
         """As :meth:`CASClient.search_matrix`."""
         if positive(chunk_size, "chunk_size") > 500:
@@ -361,18 +284,24 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
                 f"Expected `chunk_size` of a search to be at most 500, which is what the service takes, "
                 f"found {chunk_size}."
             )
-        return await self._run(
-            matrix,
+        results: MatrixQueryResults = await self._call(
+            Cells(
+                matrix,
+                chunk_size,
+                count_matrix_input,
+                feature_ids_column_name,
+                feature_names_column_name,
+                cas_model_name,
+            ),
             _operations.search,
-            chunk_size=chunk_size,
-            count_matrix_input=count_matrix_input,
-            feature_ids_column_name=feature_ids_column_name,
-            feature_names_column_name=feature_names_column_name,
-            cas_model_name=cas_model_name,
+            _action(),
             counted=False,
-            jobs=jobs,
-            **how,
+            on_error=on_error,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            check_counts=check_counts,
         )
+        return results
 
     async def query_cells_by_ids(
         self,
@@ -449,17 +378,52 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
             use_shortest_path,
         )
 
+    @overload
+    async def annotate_into(
+        self,
+        adata: AnnData,
+        results: CellTypeOntologyAwareResults | None = None,
+        *,
+        strategy: Literal["ontology"] = "ontology",
+        key_added: str = "cas",
+        min_acceptable_score: float = 0.2,
+        use_shortest_path: bool = False,
+        **options: Unpack[AnnotateOptions],
+    ) -> CellTypeOntologyAwareResults: ...
+    @overload
+    async def annotate_into(
+        self,
+        adata: AnnData,
+        results: CellTypeSummaryStatisticsResults | None = None,
+        *,
+        strategy: Literal["summary"],
+        key_added: str = "cas",
+        min_acceptable_score: float = 0.2,
+        use_shortest_path: bool = False,
+        **options: Unpack[AnnotateOptions],
+    ) -> CellTypeSummaryStatisticsResults: ...
+    @overload
     async def annotate_into(
         self,
         adata: AnnData,
         results: CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults | None = None,
         *,
-        strategy: str = "ontology",
+        strategy: Literal["ontology", "summary"] = "ontology",
         key_added: str = "cas",
         min_acceptable_score: float = 0.2,
         use_shortest_path: bool = False,
-        jobs: list[Job] | None = None,
-        **options: Any,
+        **options: Unpack[AnnotateOptions],
+    ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults: ...
+    async def annotate_into(
+        self,
+        adata: AnnData,
+        results: CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults | None = None,
+        *,
+        strategy: Literal["ontology", "summary"] = "ontology",
+        key_added: str = "cas",
+        min_acceptable_score: float = 0.2,
+        use_shortest_path: bool = False,
+        **options: Unpack[AnnotateOptions],
     ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
         """As :meth:`CASClient.annotate_into`."""
         if not isinstance(adata, AnnData):
@@ -475,11 +439,11 @@ connect_timeout, retry_delay, max_retry_delay, n_jobs, transport
                 # Before cells are paid for: without an ontology their answers would have no place.
                 await self._ontology(options.get("cas_model_name"), _action())
                 results = await self.annotate_matrix_cell_type_ontology_aware_strategy(
-                    adata, **options, jobs=jobs
+                    adata, **cast(Any, options)
                 )
             else:
                 results = await self.annotate_matrix_cell_type_summary_statistics_strategy(
-                    adata, **options, jobs=jobs
+                    adata, **cast(Any, options)
                 )
         ontology = None
         if isinstance(results, CellTypeOntologyAwareResults):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
-from ferrocyte.cas._chunks import Job
+from ferrocyte.cas._chunks import OnError
 from ferrocyte.cas._deprecated import DeprecatedMethods
-from ferrocyte.cas._loop import LoopThread
-from ferrocyte.cas._notices import on_behalf_of_caller
+from ferrocyte.cas._labels import OntologyMethods
+from ferrocyte.cas._waiting import Waiting
 from ferrocyte.cas.async_client import AsyncCASClient
 from ferrocyte.cas.constants import CellMetadataFeatures, CountMatrixInput
-from ferrocyte.cas.errors import AnnotationInterrupt
 from ferrocyte.cas.models import (
     CellQueryResults,
     CellTypeOntologyAwareResults,
@@ -29,12 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CASClient"]
 
-T = TypeVar("T")
 Path = str | os.PathLike[str]
-OnError = Literal["raise", "partial"]
 
 
-class CASClient(DeprecatedMethods):
+class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResults, MatrixQueryResults]):
     """Client of the Cellarium Cell Annotation Service.
 
     Works in scripts, notebooks and inside running event loops: it has a loop of its own, in a thread that
@@ -59,6 +56,11 @@ class CASClient(DeprecatedMethods):
         Seconds for all attempts at one chunk.
     connect_timeout : float, default 10
         Seconds to wait for a connection.
+    lookup_timeout : float, default 60
+        Seconds for all attempts at a question without counts, such as those for models and quota at the
+        start. An address without a service (unknown host, or nobody listens on this machine) is an error at
+        once, unless the service was there before. What is asked again is told in the log ``ferrocyte.cas``
+        at level WARNING, which Python shows on stderr unless logging is set up otherwise.
     retry_delay, max_retry_delay : float, default 5 and 32
         Seconds. Before attempt k + 1 a random time of up to
         ``min(max_retry_delay, retry_delay * 2**(k - 1))`` passes, or what the service asks for.
@@ -85,12 +87,13 @@ class CASClient(DeprecatedMethods):
         request_timeout: float = 530.0,
         total_timeout: float = 3600.0,
         connect_timeout: float = 10.0,
+        lookup_timeout: float = 60.0,
         retry_delay: float = 5.0,
         max_retry_delay: float = 32.0,
         n_jobs: int | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self._client = AsyncCASClient(
+        client = AsyncCASClient(
             api_token,
             api_url,
             num_attempts_per_chunk,
@@ -98,12 +101,13 @@ class CASClient(DeprecatedMethods):
             request_timeout=request_timeout,
             total_timeout=total_timeout,
             connect_timeout=connect_timeout,
+            lookup_timeout=lookup_timeout,
             retry_delay=retry_delay,
             max_retry_delay=max_retry_delay,
             n_jobs=n_jobs,
             transport=transport,
         )
-        self._thread = LoopThread(self._client._service.transport.aclose)
+        super().__init__(client)
 
     @classmethod
     def local(
@@ -152,41 +156,8 @@ class CASClient(DeprecatedMethods):
         >>> client.annotate_into(adata)  # doctest: +SKIP
         """
         out = cls.__new__(cls)
-        out._client = AsyncCASClient.local(reference, cell_type_column, n_jobs=n_jobs, **options)
-        out._thread = LoopThread(out._client._service.transport.aclose)
+        Waiting.__init__(out, AsyncCASClient.local(reference, cell_type_column, n_jobs=n_jobs, **options))
         return out
-
-    def __repr__(self) -> str:
-        return repr(self._client).removeprefix("Async")
-
-    def __enter__(self) -> CASClient:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close connections and stop the thread. The client can be used again."""
-        self._thread.close()
-
-    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine of the other client and wait for it."""
-        with on_behalf_of_caller():
-            return self._thread.run(make)
-
-    def _job(self, make: Callable[[list[Job]], Coroutine[Any, Any, T]]) -> T:
-        """Run what sends chunks; Ctrl-C keeps what is answered."""
-        jobs: list[Job] = []
-        try:
-            return self._run(lambda: make(jobs))
-        except KeyboardInterrupt:
-            if not jobs:
-                raise
-            job = jobs[0]
-            job.interrupted()
-            raise AnnotationInterrupt(
-                f"Interrupted. {job.message()}", partial=job.partial(), failures=job.failures
-            ) from None
 
     # About the service ------------------------------------------------------------------------------
 
@@ -347,7 +318,7 @@ class CASClient(DeprecatedMethods):
             A `KeyboardInterrupt` that carries what was answered.
         """
         return self._job(
-            lambda jobs: self._client.annotate_matrix_cell_type_summary_statistics_strategy(
+            lambda: self._client.annotate_matrix_cell_type_summary_statistics_strategy(
                 matrix,
                 chunk_size,
                 count_matrix_input,
@@ -359,7 +330,6 @@ class CASClient(DeprecatedMethods):
                 checkpoint=checkpoint,
                 show_progress=show_progress,
                 check_counts=check_counts,
-                jobs=jobs,
             )
         )
 
@@ -405,7 +375,7 @@ feature_names_column_name
             As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
         """
         return self._job(
-            lambda jobs: self._client.annotate_matrix_cell_type_ontology_aware_strategy(
+            lambda: self._client.annotate_matrix_cell_type_ontology_aware_strategy(
                 matrix,
                 chunk_size,
                 count_matrix_input,
@@ -418,7 +388,6 @@ feature_names_column_name
                 checkpoint=checkpoint,
                 show_progress=show_progress,
                 check_counts=check_counts,
-                jobs=jobs,
             )
         )
 
@@ -460,7 +429,7 @@ feature_names_column_name
             As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
         """
         return self._job(
-            lambda jobs: self._client.search_matrix(
+            lambda: self._client.search_matrix(
                 matrix,
                 chunk_size,
                 count_matrix_input,
@@ -471,7 +440,6 @@ feature_names_column_name
                 checkpoint=checkpoint,
                 show_progress=show_progress,
                 check_counts=check_counts,
-                jobs=jobs,
             )
         )
 
@@ -501,157 +469,3 @@ feature_names_column_name
         InvalidOptionError, InvalidTypeError, CASError
         """
         return self._run(lambda: self._client.query_cells_by_ids(cell_ids, metadata_feature_names))
-
-    # After the answers ------------------------------------------------------------------------------
-
-    def insert_ontology_aware_response(
-        self, cas_ontology_aware_response: CellTypeOntologyAwareResults, adata: AnnData
-    ) -> None:
-        """Put the scores of all terms into AnnData.
-
-        Parameters
-        ----------
-        cas_ontology_aware_response : CellTypeOntologyAwareResults
-        adata : AnnData
-            The cells that were annotated, or some of them, in any order.
-
-        Returns
-        -------
-        None; sets ``obsm["cas_cl_scores"]``, a CSR matrix of cells by terms, and ``uns["cas_metadata"]`` with
-        `cl_names`, `cl_labels` and `ontology_resource_name`.
-
-        Raises
-        ------
-        InvalidDataError
-            If cells have no answer, or terms are not in the ontology of the model.
-        """
-        self._run(lambda: self._client.insert_ontology_aware_response(cas_ontology_aware_response, adata))
-
-    def compute_most_granular_top_k_calls_single(
-        self,
-        adata: AnnData,
-        min_acceptable_score: float,
-        top_k: int = 3,
-        obs_prefix: str = "cas_cell_type",
-        use_shortest_path: bool = True,
-    ) -> None:
-        """For each cell the deepest terms of the ontology that are certain enough.
-
-        Parameters
-        ----------
-        adata : AnnData
-            After :meth:`insert_ontology_aware_response`.
-        min_acceptable_score : float
-            Terms with a lower score are not looked at.
-        top_k : int, default 3
-            How many terms; the root with score 1 fills up.
-        obs_prefix : str, default "cas_cell_type"
-        use_shortest_path : bool, default True
-            Depth is the number of steps from the root on the shortest path, else on the longest.
-
-        Returns
-        -------
-        None; sets ``obs[f"{obs_prefix}_score_{i}"]``, ``_name_{i}`` and ``_label_{i}`` for i from 1.
-
-        Raises
-        ------
-        MissingDataError
-            If there are no scores in `adata`.
-        """
-        self._run(
-            lambda: self._client.compute_most_granular_top_k_calls_single(
-                adata, min_acceptable_score, top_k, obs_prefix, use_shortest_path
-            )
-        )
-
-    def compute_most_granular_top_k_calls_cluster(
-        self,
-        adata: AnnData,
-        min_acceptable_score: float,
-        cluster_label_obs_column: str,
-        top_k: int = 3,
-        obs_prefix: str = "cas_cell_type",
-        use_shortest_path: bool = True,
-    ) -> None:
-        """For each cluster the deepest terms of the ontology that are certain enough on average.
-
-        Parameters
-        ----------
-        adata : AnnData
-            After :meth:`insert_ontology_aware_response`.
-        min_acceptable_score : float
-            Terms with a lower mean score are not looked at.
-        cluster_label_obs_column : str
-            Column of `obs` with clusters.
-        top_k, obs_prefix, use_shortest_path
-            As :meth:`compute_most_granular_top_k_calls_single`.
-
-        Returns
-        -------
-        None; sets the same columns of `obs`, equal within a cluster.
-
-        Raises
-        ------
-        MissingDataError
-            If there are no scores in `adata`, or no such column.
-        """
-        self._run(
-            lambda: self._client.compute_most_granular_top_k_calls_cluster(
-                adata, min_acceptable_score, cluster_label_obs_column, top_k, obs_prefix, use_shortest_path
-            )
-        )
-
-    def annotate_into(
-        self,
-        adata: AnnData,
-        results: CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults | None = None,
-        *,
-        strategy: Literal["ontology", "summary"] = "ontology",
-        key_added: str = "cas",
-        min_acceptable_score: float = 0.2,
-        use_shortest_path: bool = False,
-        **options: Any,
-    ) -> CellTypeOntologyAwareResults | CellTypeSummaryStatisticsResults:
-        """Annotate cells and put one label and score for each into AnnData.
-
-        Parameters
-        ----------
-        adata : AnnData
-        results : optional
-            Answers that are there already, aligned by cell name.
-        strategy : {"ontology", "summary"}, default "ontology"
-        key_added : str, default "cas"
-        min_acceptable_score : float, default 0.2
-            For the ontology: the label is the deepest term with at least this score.
-        use_shortest_path : bool, default False
-            Whether depth is the number of steps from the root on the shortest path. By default it is the
-            longest, on which a term always lies deeper than those above it.
-        **options
-            Of the method that annotates.
-
-        Returns
-        -------
-        CellTypeOntologyAwareResults or CellTypeSummaryStatisticsResults
-            All answers. Also sets, in `adata`, ``obs["cas_cell_type"]``, ``obs["cas_cell_type_score"]`` and
-            the table of all matches in ``uns["cas_matches"]``. For the ontology there is also
-            ``obs["cas_cell_type_ontology_term_id"]`` and what :meth:`insert_ontology_aware_response` sets.
-            For summaries there is ``obs["cas_cell_type_min_distance"]``; the label is the type of most
-            neighbors, the score its share of them.
-
-        Raises
-        ------
-        AnnotationIncompleteError, QuotaExceededError, CASError, FerrocyteError
-            As the method that annotates; `adata` is as it was.
-        """
-        return self._job(
-            lambda jobs: self._client.annotate_into(
-                adata,
-                results,
-                strategy=strategy,
-                key_added=key_added,
-                min_acceptable_score=min_acceptable_score,
-                use_shortest_path=use_shortest_path,
-                jobs=jobs,
-                **options,
-            )
-        )

@@ -27,6 +27,7 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaExceededError",
     "ServerError",
+    "UnreachableError",
 ]
 
 
@@ -77,6 +78,10 @@ class QuotaExceededError(CASHTTPError):
 
 class CASConnectionError(CASHTTPError, ConnectionError):
     """No connection, or it broke before the answer was complete."""
+
+
+class UnreachableError(CASConnectionError):
+    """There is no service at the address: its host is unknown, or nobody listens on this machine."""
 
 
 class CASTimeoutError(CASHTTPError, TimeoutError):

@@ -241,13 +241,17 @@ class CellQueryResults(_Results):
 
     data: list[CellQueryResults.CellariumCellMetadata]
     """One entry a cell that was found."""
+    _asked: list[str] | None = PrivateAttr(default=None)
 
     def to_frame(self) -> pd.DataFrame:
-        """A table with one row for each cell; columns without any value are left out.
+        """A table with one row for each cell.
 
         Returns
         -------
         pandas.DataFrame
+            A column for each feature that was asked for, with values or without, after `cas_cell_index`.
+            Where that is no longer known (results that were written and read again), a column for each
+            feature that has a value.
         """
         return _frames.query_frame(self)
 

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, events: Events) -> int:
     """Do what the command says; see ``ferrocyte cas --help``."""
     if hasattr(args, "out"):
         _check_outputs(args)
-    with _client(args) as client:
+    with events.log_shown("ferrocyte.cas"), _client(args) as client:
         code: int = VERBS[args.verb](client, args, events)
     return code
 
@@ -43,7 +43,11 @@ def _client(args: argparse.Namespace) -> CASClient:
         token = args.token_file.read_text(encoding="utf-8").strip()
     if not token:
         raise UsageError(f"There is no token. Set {TOKEN} or pass --token-file FILE.")
-    more = {"max_concurrent_requests": args.concurrency} if hasattr(args, "concurrency") else {}
+    more: dict[str, Any] = (
+        {"max_concurrent_requests": args.concurrency} if hasattr(args, "concurrency") else {}
+    )
+    if args.lookup_timeout is not None:
+        more["lookup_timeout"] = args.lookup_timeout
     return CASClient(token, args.url or "", n_jobs=getattr(args, "threads", None), **more)
 
 

@@ -86,6 +86,12 @@ def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
         help="annotate on this machine, without token and service, against what `build-reference` made, or "
         ".h5ad with types in the column cell_type",
     )
+    p.add_argument(
+        "--lookup-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="longest time to ask for models, quota and the like, again and again (default: 60)",
+    )
     p.add_argument("--json-log", action="store_true", help="one JSON object per event on standard error")
     return p
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -66,7 +67,8 @@ class Events:
         if self.stream is None:
             return
         try:
-            print(line, file=self.stream, flush=True)
+            with _beside_bars(self.stream):
+                print(line, file=self.stream, flush=True)
         except (OSError, ValueError):
             _silence(self.stream)
             self.stream = None
@@ -90,6 +92,21 @@ class Events:
         )
 
     @contextmanager
+    def log_shown(self, name: str) -> Iterator[None]:
+        """Report what is logged under a name, from level INFO, as events."""
+        logger, handler = logging.getLogger(name), _Handler(self)
+        level, propagate = logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+    @contextmanager
     def warnings_shown(self) -> Iterator[None]:
         """Report warnings as events, each text once."""
         seen: set[str] = set()
@@ -107,6 +124,26 @@ class Events:
                 warnings.simplefilter("ignore", quiet)
             warnings.showwarning = show
             yield
+
+
+class _Handler(logging.Handler):
+    """Reports records of a log as events."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__(logging.INFO)
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, level = record.getMessage(), record.levelname.lower()
+        self._events.say("log", text, level=level, message=text, logger=record.name)
+
+
+@contextmanager
+def _beside_bars(stream: TextIO) -> Iterator[None]:
+    """Progress bars step aside for a line."""
+    tqdm = sys.modules.get("tqdm")
+    with nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=stream):
+        yield
 
 
 def _silence(stream: TextIO) -> None:

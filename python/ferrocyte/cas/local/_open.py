@@ -32,6 +32,7 @@ LOCAL_LIMITS: dict[str, Any] = {
     "max_concurrent_requests": 2,
     "request_timeout": 7 * 86_400.0,
     "total_timeout": 7 * 86_400.0,
+    "lookup_timeout": 7 * 86_400.0,
 }
 
 
