@@ -239,3 +239,18 @@ def test_a_figure_that_is_shown_is_not_returned(adata):
     assert fc.pl.aggregate_fate_probabilities(adata, "heatmap", show=True) is None
     assert fc.pl.circular_projection(adata, "half", show=True) is None
     assert fc.pl.aggregate_fate_probabilities(adata, "heatmap", show=False) is not None
+
+
+def test_states_stand_out_among_many_cells():
+    """30 cells of 20,000 in points of the size that fits all of them could not be seen."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    adata = ad.AnnData(
+        np.zeros((n, 1), dtype=np.float32), obs=pd.DataFrame(index=[f"c{i}" for i in range(n)])
+    )
+    adata.obsm["X_umap"] = rng.normal(size=(n, 2))
+    states = pd.Series(pd.Categorical(np.where(np.arange(n) < 30, "root", None)), index=adata.obs_names)
+    ax = fc.pl.plot_states(adata, states, show=False)
+    sizes = ax.collections[0].get_sizes()
+    assert sorted(sizes)[-30] >= 9
+    assert sorted(sizes)[-31] < 4

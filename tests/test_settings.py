@@ -177,3 +177,56 @@ def test_a_kernel_reports_progress(monkeypatch):
         similarity=lambda v, D, s: (np.full(len(D), 1 / len(D)), np.ones(len(D))), softmax_scale=4, n_jobs=2
     )
     assert re.search(r"(\d\d+)/\1 ", stream.getvalue())
+
+
+class TestProgressBar:
+    """What a notebook shows of a job; tqdm here writes into a list instead."""
+
+    @pytest.fixture
+    def bars(self, monkeypatch):
+        import tqdm.auto
+        from ferrocyte import _progress
+
+        made = []
+
+        class Recording(tqdm.tqdm):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs, file=io.StringIO(), mininterval=0)
+                self.first_total = self.total
+                made.append(self)
+
+        monkeypatch.setattr(tqdm.auto, "tqdm", Recording)
+        monkeypatch.setattr(_progress, "_wanted", lambda show: show)
+        return made
+
+    def test_it_knows_its_total_from_the_start(self, bars):
+        """A bar in a notebook can not be told later how long it is."""
+        with progress_bar(True, unit="walk") as progress:
+            progress(3, 10)
+            assert (bars[0].n, bars[0].first_total, bars[0].unit) == (3, 10, "walk")
+            progress(10, 10)
+        assert len(bars) == 1
+        assert bars[0].n == 10
+        assert bars[0].disable, "closed"
+
+    def test_a_job_that_tells_nothing_leaves_no_empty_bar(self, bars):
+        with progress_bar(True) as progress:
+            progress(0, 0)
+        assert bars == []
+
+    def test_another_total_keeps_the_time(self, bars):
+        with progress_bar(True) as progress:
+            progress(5, 5)
+            began = bars[0].start_t
+            progress(6, 20)
+            assert (bars[0].n, bars[0].total, bars[0].start_t) == (6, 20, began)
+
+    def test_it_is_closed_when_the_job_fails(self, bars):
+        def job():
+            with progress_bar(True) as progress:
+                progress(1, 4)
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            job()
+        assert bars[0].disable

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["progress_bar"]
 
@@ -41,12 +43,27 @@ def progress_bar(show: bool, unit: str = "cell") -> Iterator[Callback | None]:
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=None, unit=unit, leave=True) as bar:
+    began = time.time()
+    bar: Any = None
 
-        def progress(done: int, total: int, **counts: int) -> None:
-            bar.total = total
-            if counts:
-                bar.set_postfix(counts, refresh=False)
-            bar.update(done - bar.n)
+    # The bar is made with the first total: in a notebook, one that is told later stays a full bar from the
+    # start, and a job that never tells one would leave an empty bar.
+    def progress(done: int, total: int, **counts: int) -> None:
+        nonlocal bar
+        if not total:
+            return
+        if bar is None:
+            bar = tqdm(total=total, unit=unit, leave=True)
+            bar.start_t = began
+        elif total != bar.total:
+            bar.reset(total=total)
+            bar.start_t = began
+        if counts:
+            bar.set_postfix(counts, refresh=False)
+        bar.update(done - bar.n)
 
+    try:
         yield progress
+    finally:
+        if bar is not None:
+            bar.close()

@@ -159,7 +159,8 @@ class DriverMembers:
         targets = np.ascontiguousarray(fates.X if cells is None else fates.X[cells], dtype=np.float64)
         n_threads = threads(n_jobs)
 
-        with progress_bar(show_progress_bar, unit="gene") as progress:
+        by_gene = method == "perm_test" or expression.by_columns
+        with progress_bar(show_progress_bar, unit="gene" if by_gene else "cell") as progress:
             if method == "perm_test":
                 seed = draw_seed() if seed is None else seed
                 found = _drivers.permute(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.patheffects as patheffects
 import numpy as np
 import pandas as pd
-from matplotlib.colors import is_color_like, to_hex
+from matplotlib.colors import is_color_like
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ from ferrocyte.pl._common import (
     as_categorical,
     axes_width,
     category_colors,
+    faint,
     paper,
     place_legend,
     root_figure,
-    shade,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def default_color(adata: AnnData) -> str:
     for key in ("clusters", "leiden", "louvain"):
         if key in adata.obs:
             return key
-    return "lightgrey"
+    return faint()
 
 
 def point_size(n_cells: int, ax: Axes, *, large: bool = False) -> float:
@@ -213,7 +213,7 @@ def draw_values(
     """
     labels: list[Text] = []
     n_cells = len(xy)
-    na_color = to_hex(shade(0.8275)) if na_color is None else na_color
+    na_color = faint() if na_color is None else na_color
     sizes = np.asarray(point_size(n_cells, ax, large=large) if size is None else size, dtype=np.float64)
     if sizes.ndim > 1 or sizes.size not in (1, n_cells):
         raise InvalidDataError(f"Expected `size` to be one number or {n_cells}, found shape {sizes.shape}.")

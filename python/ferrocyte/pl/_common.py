@@ -44,6 +44,7 @@ __all__ = [
     "category_colors",
     "drawing",
     "embedding_coordinates",
+    "faint",
     "finish",
     "ink",
     "known_keywords",
@@ -194,6 +195,11 @@ def component_indices(components: str | Sequence[int], n_columns: int) -> list[i
             "such as '1,2'."
         )
     return chosen
+
+
+def faint() -> str:
+    """Of cells that are only there for the others to be seen: light grey on white."""
+    return to_hex(shade(0.8275))
 
 
 def root_figure(ax: Axes) -> Figure:

@@ -33,6 +33,8 @@ __all__ = ["StatePanels", "blend"]
 
 # Cells that carry the name of a state written on the data: the highest ones.
 _LABELLED = 30
+# Of a cell that makes a state, in square points.
+_LEAST_AREA = 9.0
 
 
 def blend(
@@ -114,8 +116,8 @@ class StatePanels:
         values = pd.Categorical(self.table["state"]).set_categories(list(names))
         style = self._style("cmap", "vmin", "vmax", "perc", "sort_order", "colorbar", legend_loc="on data")
         area = point_size(len(self.table), ax)
-        # Few cells make a state: they must stand out from all the others.
-        style.setdefault("size", np.where(values.codes >= 0, 1.8, 1.0) * area)
+        # Few cells make a state: they must stand out from all the others, however many these are.
+        style.setdefault("size", np.where(values.codes >= 0, max(1.8 * area, _LEAST_AREA), area))
         if title == names[0]:
             style["legend_loc"] = None
         labels = draw_values(ax, self.xy, values, self.shades, what="the states", rim=0.4, **style)

@@ -266,6 +266,7 @@ def _draw(
     look: dict[str, Any],
 ) -> None:
     from ferrocyte.pl._cells import draw_values
+    from ferrocyte.pl._common import faint
 
     marker = {"marker": look.get("marker", "o")}
     if values is None:
@@ -274,7 +275,7 @@ def _draw(
         draw_values(ax, xy, values, colors, size=area, alpha=alpha, cmap=cmap, legend_loc=legend_loc, **look)
     else:
         above = values > limit
-        draw_values(ax, xy[~above], None, "lightgrey", size=area, alpha=alpha, **marker)
+        draw_values(ax, xy[~above], None, faint(), size=area, alpha=alpha, **marker)
         draw_values(ax, xy[above], None, threshold_color, size=4 * area, alpha=alpha, **marker)
 
 

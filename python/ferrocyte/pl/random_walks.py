@@ -166,6 +166,7 @@ def plot_random_walks(
         component_indices,
         drawing,
         embedding_coordinates,
+        faint,
         finish,
         legend_place,
         place_legend,
@@ -196,7 +197,7 @@ def plot_random_walks(
         cells = cell_style(options, alpha=0.6, legend_loc="right margin")
         if isinstance(color, list) and len(color) == 1:
             color = color[0]
-        color = "lightgrey" if color is None or color == "none" else color
+        color = faint() if color is None or color == "none" else color
         labels = draw_cells(axes, adata, xy, color, **cells)
 
         _draw_lines(axes, table, cmap, linewidth, linealpha)
