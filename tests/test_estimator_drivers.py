@@ -313,9 +313,10 @@ def test_a_single_lineage_is_replaced_by_the_stationary_distribution(estimator):
         estimator.compute_lineage_drivers()
     pi = np.random.default_rng(0).dirichlet(np.ones(60))
     estimator._results.set(eigendecomposition={"D": np.ones(1), "eigengap": 0, "stationary_dist": pi})
-    with pytest.warns(FerrocyteWarning, match="stationary"):
+    with pytest.warns(FerrocyteWarning, match="stationary") as caught:
         found = estimator.compute_lineage_drivers()
     expected = naive.correlations(estimator.adata.X, pi[:, None])
+    assert caught[0].filename == __file__
     assert_allclose(found.loc[estimator.adata.var_names, ["left, right_corr"]], expected, atol=1e-13)
 
 
@@ -333,7 +334,7 @@ WRONG = {
     "layer": ({"layer": "foo"}, KeyError, "foo"),
     "clusters": ({"cluster_key": "half", "clusters": ["low", "foo"]}, KeyError, "Clusters .*foo.* not found"),
     "cluster_key": ({"cluster_key": "foo", "clusters": ["low"]}, KeyError, "foo"),
-    "no cluster_key": ({"clusters": ["low"]}, KeyError, "Unable to find clusters"),
+    "no cluster_key": ({"clusters": ["low"]}, KeyError, "Unable to find clusters .* without `cluster_key`"),
     "empty cluster": ({"cluster_key": "half", "clusters": "no"}, ValueError, "No cell"),
     "jobs": ({"n_jobs": 0}, ValueError, "n_jobs"),
     "keyword": ({"foo": 1}, TypeError, "foo"),

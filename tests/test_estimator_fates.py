@@ -243,6 +243,17 @@ def test_early_cells():
     assert not np.array_equal(est.compute_lineage_priming(), expected)
 
 
+def test_a_mask_by_names_of_cells_is_theirs_in_any_order():
+    """Reversed, it is the same mask; labels that are no cells go by position."""
+    est = chain_estimator(12)
+    est.compute_fate_probabilities()
+    mask = pd.Series(np.arange(12) < 5, index=est.adata.obs_names)
+    expected = est.compute_lineage_priming(early_cells=mask.to_numpy())
+    assert_array_equal(est.compute_lineage_priming(early_cells=mask[::-1]), expected)
+    other = pd.Series(mask.to_numpy(), index=[f"other {i}" for i in range(12)])
+    assert_array_equal(est.compute_lineage_priming(early_cells=other), expected)
+
+
 @pytest.mark.parametrize(
     ("cells", "error", "match"),
     [
@@ -251,7 +262,8 @@ def test_early_cells():
         ({"when": ["young"], "number": [1]}, ValueError, "one key"),
         ({"when": ["never"]}, ValueError, "never"),
         ([True, False], ValueError, "12"),
-        (["0", "nobody"], KeyError, "nobody"),
+        (["0", "nobody"], KeyError, "first 'nobody'"),
+        ([], ValueError, "at least one cell"),
         ([0.5], TypeError, "names of cells"),
         (np.zeros(12, dtype=bool), ValueError, "No early cells"),
     ],

@@ -332,6 +332,18 @@ def test_names_of_states_that_share_a_cluster():
     assert len(set(name_states(np.array([0, 1, 2, 2]), 3, ref)[0])) == 3
 
 
+def test_a_state_outside_of_all_clusters_is_not_called_by_one():
+    """Cells of "b" have no cluster; "a", the first one, has nothing to do with them."""
+    g = three()
+    clusters = g.adata.obs["clusters"]
+    g.adata.obs["some"] = clusters.where(clusters != "b").cat.set_categories(["a", "b", "c"])
+    with pytest.warns(FerrocyteWarning, match="No cell of 1 of the 3 states.*'unassigned'") as caught:
+        g.compute_macrostates(3, n_cells=5, cluster_key="some")
+    assert caught[0].filename == __file__
+    assert sorted(g.macrostates.cat.categories) == ["a", "c", "unassigned"]
+    assert set(clusters[g.macrostates == "unassigned"]) == {"b"}
+
+
 def test_proportions_name_states_like_the_column():
     g = three().compute_schur(3)
     by_column = g.compute_macrostates(3, n_cells=5, cluster_key={"obs": "clusters"})
@@ -366,6 +378,12 @@ def test_proportions_name_states_like_the_column():
         ({"cluster_key": 3}, TypeError, "Expected `key`"),
         ({"cluster_key": {"obs": "a", "obsm": "b"}}, TypeError, "Expected `key`"),
         ({"cluster_key": "number"}, TypeError, "categorical"),
+        (
+            {"cluster_key": {"obsm": "good"}, "weight_key": "below"},
+            ValueError,
+            "at least 0, found -1 for 'c2'",
+        ),
+        ({"colour": 1}, TypeError, "no keyword 'colour'.*`compute_schur`: n_components"),
         ({"n_cells": 0}, ValueError, "to be positive"),
         ({"n_cells": 13}, ValueError, "decrease this to at most 12"),
     ],
@@ -374,6 +392,7 @@ def test_macrostate_errors_change_nothing(kwargs, error, message):
     g = three().compute_schur(3)
     good = pd.DataFrame(np.full((36, 2), 0.5), index=g.adata.obs_names, columns=["x", "y"])
     g.adata.obs["number"] = 1.0
+    g.adata.obs["below"] = np.where(np.arange(36) == 2, -1.0, 1.0)
     g.adata.obsm.update({"array": good.to_numpy(), "good": good, "bad": good * 1.1, "nan": good * np.nan})
     before = sorted(g.adata.obs), sorted(g.adata.obsm), sorted(g.adata.uns)
     with pytest.raises(error, match=message) as caught:

@@ -449,6 +449,13 @@ def test_an_iterator_is_read_once(small, threshold):
     assert_array_equal(dense(kernel), before)
 
 
+def test_a_pair_that_is_added_later_is_checked(small):
+    kernel = RealTimeKernel(small, "day", couplings={("1", "2"): COUPLING})
+    kernel.couplings["1", "9"] = COUPLING
+    with pytest.raises(ValueError, match=r"in the coupling \('1', '9'\), found '9'"):
+        kernel.compute_transition_matrix(self_transitions="diagonal")
+
+
 def test_a_function_may_return_one_matrix(small):
     expected = RealTimeKernel(small, "day", {("1", "2"): COUPLING}).compute_transition_matrix(
         None, "diagonal"

@@ -242,6 +242,12 @@ def test_priming_errors(x):
         x.priming_degree("foo")
     with pytest.raises(IndexError):
         x.priming_degree(early_cells=[40])
+    for bad in (np.nan, np.inf, -0.1):
+        spoiled = x.copy()
+        spoiled.X[3, 1] = bad
+        for method in ("kl_divergence", "entropy"):
+            with pytest.raises(InvalidDataError, match="others for 1 of 40 cells, the first being cell 3"):
+                spoiled.priming_degree(method)
 
 
 def test_a_fate_that_early_cells_do_not_have():

@@ -275,6 +275,14 @@ class TestBadData:
         assert caught.value.__cause__ is not None
         assert model.__dict__ == before
 
+    @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+    def test_weights_that_are_none(self, bad):
+        model = GAM(cells()).prepare("g0", "a", "t")
+        with pytest.raises(RuntimeError, match=r"(?s)Fatal model.*at least 0"):
+            model.fit(w=np.where(np.arange(len(model.x)) == 3, bad, 1.0))
+        with pytest.raises(RuntimeError, match=r"(?s)Fatal model.*at least 0"):
+            model.fit(w=np.full(len(model.x), bad))
+
     def test_a_cell_is_named_where_it_is_known(self):
         adata = self.adata(lambda a: a.X.__setitem__((70, 0), np.nan))
         model = GAM(adata).prepare("g0", "a", "t", time_range=(0.3, 1))

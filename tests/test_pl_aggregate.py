@@ -223,6 +223,8 @@ def test_what_can_not_be_drawn(adata):
             aggregate_fate_probabilities(adata, mode, lineages=["Z"])
         with pytest.raises(InvalidTypeError, match="no_word"):
             aggregate_fate_probabilities(adata, mode, no_word=1)
+        with pytest.raises(InvalidDataError, match="No lineages have been selected"):
+            aggregate_fate_probabilities(adata, mode, lineages=[])
     for mode in MODES[:4]:
         with pytest.raises(MissingDataError, match="'d'"):
             aggregate_fate_probabilities(adata, mode, clusters=["a", "d"])

@@ -57,6 +57,13 @@ def test_threads(monkeypatch):
             fc.settings.n_jobs = wrong
 
 
+def test_more_threads_than_a_machine_has():
+    T = np.array([[0.5, 0.25, 0.25], [0, 1, 0], [0, 0, 1]])
+    g = fc.estimators.GPCCA(T).set_terminal_states({"a": [1], "b": [2]})
+    g.compute_fate_probabilities(n_jobs=2**70)
+    assert g.fate_probabilities.X[0].tolist() == [0.5, 0.5]
+
+
 def test_verbosity_of_older_scripts_is_a_logging_level():
     for value, level in ((0, "ERROR"), (1, "WARNING"), (2, "INFO"), (3, "INFO"), (4, "DEBUG")):
         fc.settings.verbosity = value
@@ -95,6 +102,8 @@ def test_logging():
 def test_options():
     assert _options.check_option(np.str_("soft"), "scheme", ("hard", "soft")) == "soft"
     assert _options.check_option(None, "scheme", ("hard", None)) is None
+    with pytest.raises(InvalidOptionError, match=r"Invalid option None for `agg`\. Valid options"):
+        _options.check_option(None, "agg", ("top_n", "union_of_none"))
     with pytest.raises(
         InvalidOptionError,
         match=r"Invalid option 'sfot' for `scheme`\. Did you mean 'soft'\?.*'hard', 'soft'",

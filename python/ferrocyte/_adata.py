@@ -455,12 +455,16 @@ def cells_mask(adata: AnnData, cells: Any, name: str) -> NDArray[np.bool_]:
             )
         return clusters_mask(adata, key, clusters, name)
     given = np.atleast_1d(np.asarray(cells))
+    if not given.size:
+        raise InvalidDataError(f"Expected `{name}` to select at least one cell, found none.")
     if given.ndim != 1 or given.dtype.kind not in "bOUT":
         raise InvalidTypeError(
             f"Expected `{name}` to be a dict, a mask or names of cells, found {given.ndim} dimensions of "
             f"type `{given.dtype}`."
         )
     if given.dtype == bool:
+        if isinstance(cells, pd.Series) and not cells.index.equals(adata.obs_names):
+            given = _in_order_of(adata, cells)
         if len(given) != adata.n_obs:
             raise InvalidDataError(
                 f"Expected the mask `{name}` to have {adata.n_obs} entries, one per cell, found {len(given)}."
@@ -470,9 +474,16 @@ def cells_mask(adata: AnnData, cells: Any, name: str) -> NDArray[np.bool_]:
     if unknown:
         raise MissingDataError(
             f"Unable to find {len(unknown)} of {len(given)} `{name}` in `adata.obs_names`, first "
-            f"{unknown[0]!r}.{suggest(unknown[0], adata.obs_names)}"
+            f"{str(unknown[0])!r}.{suggest(unknown[0], adata.obs_names)}"
         )
     return np.asarray(adata.obs_names.isin(given))
+
+
+def _in_order_of(adata: AnnData, mask: pd.Series) -> NDArray[np.bool_]:
+    """A mask by names of cells in the order of `adata`; one that has other labels goes by position."""
+    names = adata.obs_names
+    same = len(mask) == len(names) and names.is_unique and names.isin(mask.index).all()
+    return np.asarray(mask.loc[names] if same else mask, dtype=bool)
 
 
 def embedding(adata: AnnData, basis: str) -> NDArray[np.float64]:

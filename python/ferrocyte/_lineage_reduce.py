@@ -29,6 +29,8 @@ DistanceMeasure: TypeAlias = Literal[
 PrimingMethod: TypeAlias = Literal["kl_divergence", "entropy"]
 MODES = ("dist", "scale")
 NORMS = ("scale", "softmax")
+# What may be left below zero of a probability of 0.
+ROUND_OFF = 1e-8
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -186,6 +188,13 @@ def priming_degree(
 ) -> Matrix:
     """Degree of priming of each cell; see `Lineage.priming_degree`."""
     method = check_option(method, "method", ("kl_divergence", "entropy"))
+    strange = ~np.isfinite(values).all(axis=1) | (values < -ROUND_OFF).any(axis=1)
+    if strange.any():
+        raise InvalidDataError(
+            f"Expected probabilities, finite and not negative, found others for {int(strange.sum())} of "
+            f"{len(values)} cells, the first being cell {int(np.argmax(strange))}.",
+            cells=np.flatnonzero(strange).tolist(),
+        )
     if method == "entropy":
         totals = values.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -32,7 +32,7 @@ def check_option(value: Any, name: str, choices: Iterable[Any]) -> Any:
         found = found.value
     if any(found is c or (isinstance(found, str) and found == c) for c in choices):
         return found
-    close = nearest(value, [str(c) for c in choices])
+    close = nearest(value, [str(c) for c in choices]) if isinstance(value, str) else None
     hint = f" Did you mean {close!r}?" if close is not None else ""
     listed = ", ".join(repr(c) for c in choices)
     raise InvalidOptionError(f"Invalid option {value!r} for `{name}`.{hint} Valid options: {listed}.")

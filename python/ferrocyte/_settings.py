@@ -14,6 +14,8 @@ from ferrocyte._errors import InvalidOptionError, MissingAttributeError, suggest
 __all__ = ["CellRankConfig", "settings", "threads"]
 
 THREADS_VARIABLE = "FERROCYTE_NUM_THREADS"
+# More have no use; the core takes no more than there are cores.
+MOST_THREADS = 1 << 16
 _logger = logging.getLogger("ferrocyte")
 
 
@@ -168,7 +170,7 @@ def threads(n_jobs: int | None = None) -> int:
     """
     number = settings.n_jobs if n_jobs is None else _check_jobs(n_jobs)
     if number != -1:
-        return number
+        return min(number, MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from ferrocyte import _adata
 from ferrocyte._errors import (
-    FerrocyteWarning,
     InvalidDataError,
     MissingDataError,
     NotComputedError,
     NotSupportedError,
     suggest,
+    warn_user,
 )
 from ferrocyte._options import check_count, check_number, check_option, check_seed, draw_seed, no_effect
 from ferrocyte._progress import progress_bar
@@ -152,7 +151,7 @@ class DriverMembers:
         cells = None if clusters is None else _cells_of(self.adata, cluster_key, clusters)
         if use_raw and (layer not in (None, "X") or self.adata.raw is None):
             why = "`adata.raw` is not set" if self.adata.raw is None else f"`layer={layer!r}` is given"
-            _warn(f"`use_raw=True` is ignored: {why}.")
+            warn_user(f"`use_raw=True` is ignored: {why}.")
             use_raw = False
         matrix, where = _adata.stored(self.adata, layer, use_raw=bool(use_raw))
         expression = _drivers.Expression(matrix, where, cells)
@@ -211,7 +210,7 @@ class DriverMembers:
                     "distribution in `.eigendecomposition['stationary_dist']` to correlate with instead. "
                     "Call `.compute_eigendecomposition()` first, or use more terminal states."
                 )
-            _warn("There is only 1 lineage. Correlating with the stationary distribution instead.")
+            warn_user("There is only 1 lineage. Correlating with the stationary distribution instead.")
             fates = Lineage(np.asarray(stationary), names=fates.names, colors=fates.colors)
         if lineages is None:
             return fates
@@ -222,7 +221,12 @@ class DriverMembers:
 
 
 def _cells_of(adata: AnnData, cluster_key: str | None, clusters: Any) -> NDArray[np.bool_]:
-    if cluster_key is None or cluster_key not in adata.obs:
+    if cluster_key is None:
+        raise MissingDataError(
+            f"Unable to find clusters {clusters!r} without `cluster_key`: name the column of `adata.obs` "
+            "that they are in."
+        )
+    if cluster_key not in adata.obs:
         raise MissingDataError(
             f"Unable to find clusters in `adata.obs[{cluster_key!r}]`."
             f"{suggest(cluster_key, adata.obs.columns)}"
@@ -237,7 +241,3 @@ def _cells_of(adata: AnnData, cluster_key: str | None, clusters: Any) -> NDArray
                 f"{suggest(unknown[0], column.cat.categories)}"
             )
     return _adata.clusters_mask(adata, cluster_key, wanted, "clusters")
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, FerrocyteWarning, stacklevel=3)

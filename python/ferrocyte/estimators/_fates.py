@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,10 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ferrocyte import _adata, _core
-from ferrocyte._errors import (
-    FerrocyteWarning,
-    InvalidDataError,
-)
+from ferrocyte._errors import InvalidDataError, warn_user
 from ferrocyte._options import check_number
 from ferrocyte._progress import progress_bar
 from ferrocyte._settings import threads
@@ -140,7 +136,7 @@ class FateMembers(DriverMembers):
         )
         matrix = as_csr(self.transition_matrix)
         if len(states.names) == 1:
-            _warn(
+            warn_user(
                 f"There is only 1 terminal state, {states.names[0]!r}: every cell reaches it with "
                 "probability 1. Use two or more to tell cells apart."
             )
@@ -293,7 +289,3 @@ class FateMembers(DriverMembers):
         kept = early_cells if isinstance(early_cells, Mapping) or early is None else list(names[early])
         self._results.set(priming_degree=values, params={"method": str(method), "early_cells": kept})
         return values
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, FerrocyteWarning, stacklevel=3)

@@ -106,7 +106,8 @@ class ComparisonMembers(MacrostateMembers):
                 number += spectrum.splits_pair(number)
                 chi = rotate(spectrum, number).chi
             codes = assign_cells(chi, n_cells)
-            return {ref.names[i] for i in main_categories(codes, chi.shape[1], ref)}
+            won = main_categories(codes, chi.shape[1], ref)
+            return {ref.names[i] for i in won if i is not None}
 
         found = table(n_macrostates, [str(s) for s in terminal_states], cluster_key, clusters_of)
         found.attrs["options"] = kwargs

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ferrocyte._errors import InvalidDataError, InvalidOptionError, warn_user
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, warn_user
 from ferrocyte._options import check_count, check_number
 from ferrocyte.estimators._eigen import (
     Schur,
@@ -246,6 +247,7 @@ class MacrostateMembers(TermStatesEstimator):
         schur_options: dict[str, Any],
     ) -> tuple[Macrostates, dict[str, Any], tuple[Schur, dict[str, Any]] | None]:
         """Macrostates, their parameters and, if one had to be computed, the Schur decomposition with its."""
+        _check_schur_options(schur_options)
         index = self._cell_names()
         ref = reference(self.adata, cluster_key, weight_key)
         n_cells = None if n_cells is None else check_count(n_cells, "n_cells")
@@ -349,6 +351,16 @@ class MacrostateMembers(TermStatesEstimator):
                 f"{new[0].X.shape[1]}."
             )
         return new[0], new
+
+
+def _check_schur_options(options: Mapping[str, Any]) -> None:
+    known = list(inspect.signature(MacrostateMembers.compute_schur).parameters)[1:]
+    for name in options:
+        if name not in known:
+            raise InvalidTypeError(
+                f"There is no keyword {name!r}. Beside its own, `compute_macrostates` takes those of "
+                f"`compute_schur`: {', '.join(known)}."
+            )
 
 
 def _largest_min_chi(spectrum: Schur, low: int, high: int) -> int:

@@ -20,6 +20,7 @@ from ferrocyte._errors import (
     suggest,
     warn_user,
 )
+from ferrocyte._sparse import name_cells
 
 __all__ = [
     "ClusterKey",
@@ -35,6 +36,8 @@ ClusterKey: TypeAlias = str | Mapping[str, str] | None
 # A state left with a smaller share of the cells it asked for is not one.
 LEAST_SHARE = 0.2
 PROPORTION_TOLERANCE = 1e-3
+# Name and colour of a state whose cells are in no category.
+NAMELESS = ("unassigned", "#808080")
 
 
 class Reference(NamedTuple):
@@ -152,12 +155,18 @@ def _from_proportions(adata: AnnData, key: str, weight_key: str | None) -> Refer
         values = frame.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidDataError(f"Expected `adata.obsm[{key!r}]` to hold numbers only.") from None
-    off = np.abs(values.sum(axis=1) - 1)
-    if not values.shape[1] or not (off <= PROPORTION_TOLERANCE).all() or values.min() < 0:
-        worst = f"{np.nanmax(off):.3g} off" if np.isfinite(off).any() else "NaN"
+    wanted = f"Expected `adata.obsm[{key!r}]` to have proportions summing to 1 in each cell"
+    strange = np.flatnonzero(~(np.isfinite(values).all(axis=1) & (values >= 0).all(axis=1)))
+    if len(strange):
         raise InvalidDataError(
-            f"Expected `adata.obsm[{key!r}]` to have proportions summing to 1 in each cell, within "
-            f"{PROPORTION_TOLERANCE:g}, and none below 0; found a cell {worst}. Divide the rows by their sum."
+            f"{wanted}, none of them negative or NaN, found others for "
+            f"{name_cells(adata.obs_names, strange)}. Remove these cells or compute their proportions anew."
+        )
+    off = np.abs(values.sum(axis=1) - 1)
+    if not values.shape[1] or not (off <= PROPORTION_TOLERANCE).all():
+        raise InvalidDataError(
+            f"{wanted}, within {PROPORTION_TOLERANCE:g}, found a cell {off.max():.3g} off. Divide the rows "
+            "by their sum."
         )
     if weight_key is not None:
         if weight_key not in adata.obs:
@@ -165,6 +174,11 @@ def _from_proportions(adata: AnnData, key: str, weight_key: str | None) -> Refer
                 f"Weights not found in `adata.obs[{weight_key!r}]`.{suggest(weight_key, adata.obs.columns)}"
             )
         weights = _adata.numeric_column(adata, weight_key, "weight of cells", "weight_key")
+        if weights.min() < 0:
+            raise InvalidDataError(
+                f"Expected weights in `adata.obs[{weight_key!r}]` to be at least 0, found "
+                f"{weights.min():g} for {name_cells(adata.obs_names, np.flatnonzero(weights < 0))}."
+            )
         values = values * weights[:, None]
     names = [str(c) for c in frame.columns]
     return Reference(names, category_colors(adata, key, len(names)), shares=values)
@@ -253,7 +267,8 @@ def name_states(
 ) -> tuple[list[str], list[str]]:
     """Names and colours of states: of the category that most of their cells belong to.
 
-    A name that several states win gets suffixes ``_1``, ``_2``, ... and shades of its colour.
+    A name that several states win gets suffixes ``_1``, ``_2``, ... and shades of its colour. A state whose
+    cells are in no category is called ``"unassigned"``, with a warning.
 
     Parameters
     ----------
@@ -270,21 +285,29 @@ def name_states(
     if ref is None:
         return [str(i) for i in range(n_states)], default_colors(n_states)
     won = main_categories(codes, n_states, ref)
+    if None in won:
+        warn_user(
+            f"No cell of {won.count(None)} of the {n_states} states is in any of the categories {ref.names}: "
+            f"they are called {NAMELESS[0]!r}."
+        )
     names: list[str] = []
     colors: list[str] = []
-    seen: dict[int, int] = {}
+    seen: dict[int | None, int] = {}
     for category in won:
         times, i = won.count(category), seen.get(category, 0)
         seen[category] = i + 1
-        name, color = ref.names[category], ref.colors[category]
+        name, color = NAMELESS if category is None else (ref.names[category], ref.colors[category])
         names.append(name if times == 1 else f"{name}_{i + 1}")
         colors.append(color if times == 1 else shades(color, times)[i])
     return _unique(names), colors
 
 
-def main_categories(codes: NDArray[np.integer[Any]], n_states: int, ref: Reference) -> list[int]:
-    """Position of the category that most of the cells of each state belong to; the first on a tie."""
-    return [int(np.argmax(row)) for row in composition(codes, n_states, ref)]
+def main_categories(codes: NDArray[np.integer[Any]], n_states: int, ref: Reference) -> list[int | None]:
+    """Position of the category that most of the cells of each state belong to; the first on a tie.
+
+    None for a state whose cells are in no category.
+    """
+    return [int(np.argmax(row)) if row.any() else None for row in composition(codes, n_states, ref)]
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -221,7 +221,7 @@ class RealTimeKernel(ExperimentalTimeKernel):
             **kwargs,
         }
         conn_kwargs = dict(conn_kwargs or {})
-        used = dict(self.couplings)
+        used = dict(check_couplings(self.couplings, list(self.time.cat.categories), self._time_key))
         same = self._request.get("conn_kwargs", conn_kwargs) == conn_kwargs
         if same and self._is_computed_with(params) and _same(self._request.get("used"), used):
             return self

@@ -314,11 +314,13 @@ def _inverse_link(link: str, eta: Array) -> Array:
 
 
 def _edges(x: Array, w: Array) -> tuple[float, float]:
+    if not np.isfinite(w).all() or (len(w) and w.min() < 0):
+        raise FitError("Expected finite weights of at least 0, found others. Remove these cells.")
     used = x[w > 0]
     if not len(used):
         raise FitError("All weights are 0, so that no cell counts. Choose another lineage or time range.")
-    if not (np.isfinite(used).all() and np.isfinite(w).all()):
-        raise FitError("Expected finite pseudotimes and weights, found NaN or infinite values. Remove them.")
+    if not np.isfinite(used).all():
+        raise FitError("Expected finite pseudotimes, found NaN or infinite values. Remove these cells.")
     low, high = float(used.min()), float(used.max())
     if not low < high:
         raise FitError(

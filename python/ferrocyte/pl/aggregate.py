@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ferrocyte import _adata
-from ferrocyte._errors import InvalidOptionError, MissingDataError, suggest
+from ferrocyte._errors import InvalidDataError, InvalidOptionError, MissingDataError, suggest
 from ferrocyte._options import check_option
 from ferrocyte.lineage import Lineage
 
@@ -90,7 +90,10 @@ def _read(
     """The chosen lineages, and the cells of each chosen cluster."""
     fates = Lineage.from_adata(adata, backward=backward)
     if lineages is not None:
-        fates = fates[[lineages] if isinstance(lineages, str) else list(lineages)]
+        chosen = [lineages] if isinstance(lineages, str) else list(lineages)
+        if not chosen:
+            raise InvalidDataError(f"No lineages have been selected. Choose from {fates.names.tolist()}.")
+        fates = fates[chosen]
     if cluster_key is None:
         return fates, {ALL: np.ones(adata.n_obs, dtype=bool)}
     column = _adata.column(adata, cluster_key).astype("category")

@@ -291,6 +291,8 @@ def cluster_trends(
     for name in covariates:
         _adata.column(adata, name)
     n_points = kwargs.pop("n_test_points", n_points)  # its name everywhere else
+    if n_points is not None:
+        check_count(n_points, "n_points", least=2)
     key = _keys.trend(lineage) if key is None else key
     trends = None if recompute else _stored(adata, key, resolved)
     fits = None
