@@ -433,6 +433,15 @@ class Lineage(np.ndarray):
         ------
         InvalidDataError
             With one lineage only, or if the reduced values are negative, not finite or all zero.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> import numpy as np
+        >>> ax = adata.obsm["lineages_fwd"].plot_pie(np.mean, save="pie.png")
         """
         from ferrocyte.pl.pie import pie_values, plot_pie
 
@@ -495,6 +504,15 @@ class Lineage(np.ndarray):
         -----
         FerrocyteWarning
             If names or colours can not be found; they are then ``"0", "1", ...`` and the default ones.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> fc.Lineage.from_adata(adata).names.tolist()
+        ['A', 'B', 'C']
         """
         value, key, named_in = _lineage_anndata.stored(adata, kind, backward, estimator_backward)
         if isinstance(value, Lineage):
@@ -542,6 +560,15 @@ class Lineage(np.ndarray):
         ----------
         .. [1] Velten et al., Nature Cell Biology 19, 271 (2017).
         .. [2] Setty et al., Nature Biotechnology 37, 451 (2019).
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> adata.obsm["lineages_fwd"].priming_degree("entropy").shape
+        (300,)
         """
         values = np.asarray(self._upright(), dtype=np.float64)
         return _lineage_reduce.priming_degree(values, method, early_cells, self.names.tolist())

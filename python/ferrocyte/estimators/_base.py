@@ -45,6 +45,15 @@ class BaseEstimator(ABC):
         If a kernel has no matrix yet; says ``Compute transition matrix first``.
     InvalidTypeError, InvalidDataError, MissingDataError
         For an object that has no transition matrix.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    >>> g = fc.estimators.GPCCA(kernel)
+    >>> isinstance(g, fc.estimators.BaseEstimator), g.shape
+    (True, (200, 200))
     """
 
     def __init__(self, object: Any, **kwargs: Any) -> None:
@@ -177,6 +186,20 @@ class BaseEstimator(ABC):
             For a key that is not there.
         InvalidOptionError, InvalidTypeError
             For what is no attribute.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> small = g.to_adata(keep={"obs": ["clusters"]})
+        >>> sorted(small.obsm)
+        ['lineages_fwd', 'macrostates_fwd_memberships', 'schur_vectors_fwd',
+            'term_states_fwd_memberships']
         """
         out = kept_adata(self._kernel._require_adata(), keep, copy)
         copied = copied_attrs(copy)
@@ -209,6 +232,20 @@ class BaseEstimator(ABC):
         ------
         MissingDataError
             If there is no such matrix.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> kernel.write_to_adata()
+        >>> again = fc.estimators.GPCCA.from_adata(adata, obsp_key="T_fwd")
+        >>> again.fate_probabilities.names.tolist()
+        ['Granule immature', 'Astrocytes']
         """
         check_adata(adata)
         if _keys.params(obsp_key) in adata.uns:
@@ -233,6 +270,19 @@ class BaseEstimator(ABC):
         ------
         InvalidTypeError
             If an attribute of a user's kernel is neither plain nor an array, and so has no place in a file.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> g.write("g.h5")
+        >>> fc.estimators.GPCCA.read("g.h5").terminal_states.cat.categories.tolist()
+        ['Granule immature', 'Astrocytes']
         """
         from ferrocyte.io import write_estimator
 

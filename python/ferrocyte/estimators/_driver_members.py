@@ -135,6 +135,19 @@ class DriverMembers:
         -----
         Expression is read once, in the layout it has, in memory or on disk, and is never made dense or copied
         as a whole. Permutations read it once for each few dozen of them.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> drivers = g.compute_lineage_drivers()
+        >>> drivers["Astrocytes_corr"].nlargest(3).index.tolist()
+        ['Cst3', 'Serpine2', 'Cspg5']
         """
         no_effect("backend", backend, "loky")
         method = check_option(method, "method", ("fisher", "perm_test"))

@@ -74,6 +74,18 @@ class DriverPlotMembers(Plotted):
         See Also
         --------
         ferrocyte.pl.drivers_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> _ = g.compute_lineage_drivers()
+        >>> g.plot_lineage_drivers("Astrocytes", n_genes=4, save="drivers.png")
         """
         drivers = self._require("lineage_drivers")
         from ferrocyte.pl.lineage_drivers import drivers_frame, plot_lineage_drivers
@@ -149,6 +161,20 @@ class DriverPlotMembers(Plotted):
         See Also
         --------
         ferrocyte.pl.drivers_correlation_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> _ = g.compute_lineage_drivers()
+        >>> ax = g.plot_lineage_drivers_correlation(
+        ...     "Astrocytes", "Granule immature", show=False, save="correlation.png"
+        ... )
         """
         drivers = self._require("lineage_drivers")
         from ferrocyte.pl.drivers_correlation import (

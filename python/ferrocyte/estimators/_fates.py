@@ -128,6 +128,20 @@ class FateMembers(DriverMembers):
         References
         ----------
         .. [1] J. G. Kemeny and J. L. Snell, Finite Markov Chains, Springer 1976, section 3.3.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> g.fate_probabilities.names.tolist()
+        ['Granule immature', 'Astrocytes']
+        >>> bool((abs(g.fate_probabilities.X.sum(axis=1) - 1) < 1e-9).all())
+        True
         """
         solving = check_solver(solver, tol, preconditioner, use_petsc, backend)
         check_sum_tol = check_number(check_sum_tol, "check_sum_tol", low=0)
@@ -215,6 +229,18 @@ class FateMembers(DriverMembers):
         References
         ----------
         .. [1] J. G. Kemeny and J. L. Snell, Finite Markov Chains, Springer 1976, theorems 3.3.5 and 3.3.8.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_absorption_times()
+        >>> g.absorption_times.shape
+        (200, 2)
         """
         solving = check_solver(solver, tol, preconditioner, use_petsc, backend)
         states = select_states(
@@ -281,6 +307,19 @@ class FateMembers(DriverMembers):
             For another method.
         MissingDataError, InvalidTypeError, InvalidDataError
             If early cells can not be selected, or none is.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> degree = g.compute_lineage_priming("entropy")
+        >>> bool(degree.between(0, 1).all())
+        True
         """
         fates: Lineage = self._require("fate_probabilities")
         early = None if early_cells is None else _adata.cells_mask(self.adata, early_cells, "early_cells")

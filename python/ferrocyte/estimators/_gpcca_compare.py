@@ -68,6 +68,23 @@ class ComparisonMembers(MacrostateMembers):
         -----
         All numbers of macrostates share one Schur basis. A number that fails counts as the next smaller one.
         After P. Weiler et al., CellRank 2, Nature Methods, 2024.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> round(
+        ...     g.tsi(
+        ...         4,
+        ...         terminal_states=["Granule immature", "Astrocytes"],
+        ...         cluster_key="clusters",
+        ...         n_cells=10,
+        ...     ),
+        ...     2,
+        ... )
+        1.0
         """
         n_macrostates = check_count(n_macrostates, "n_macrostates")
         if cluster_key is not None and not isinstance(cluster_key, str):
@@ -166,6 +183,16 @@ class ComparisonMembers(MacrostateMembers):
         :meth:`compute_schur`, among those without a problem: as many as there are processes much slower than
         the rest. It counts states in which cells stay, such as fates; for
         intermediate states take more. It is a start for looking at :meth:`plot_macrostates`, not a proof.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> table = g.suggest_n_states(2, 5, cluster_key="clusters")
+        >>> table.index.tolist()
+        [2, 3, 4, 5]
         """
         n_min, n_max = check_count(n_min, "n_min", least=2), check_count(n_max, "n_max", least=2)
         if n_max < n_min:

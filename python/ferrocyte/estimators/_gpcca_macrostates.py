@@ -124,6 +124,15 @@ class MacrostateMembers(TermStatesEstimator):
 
         .. [1] B. Reuter, K. Fackeldey, M. Weber, Generalized Markov modeling of nonreversible molecular
            kinetics. J. Chem. Phys., 2019.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> g.schur_vectors.shape
+        (200, 10)
         """
         found, params = self._schur_of(
             n_components=n_components,
@@ -228,6 +237,16 @@ class MacrostateMembers(TermStatesEstimator):
         .. [1] S. Roeblitz, M. Weber, Fuzzy spectral clustering by PCCA+. Adv. Data Anal. Classif., 2013.
         .. [2] B. Reuter et al., Generalized Markov state modeling method for nonequilibrium biomolecular
            dynamics. J. Chem. Theory Comput., 2018.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.macrostates.value_counts().to_dict()
+        {'Astrocytes': 10, 'Neuroblast': 10, 'Granule immature': 10}
         """
         found, params, spectrum = self._macrostates_of(
             n_states, n_cells=n_cells, cluster_key=cluster_key, weight_key=weight_key, schur_options=kwargs

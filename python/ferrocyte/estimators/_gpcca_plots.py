@@ -66,6 +66,14 @@ class GPCCAPlotMembers(PlotMembers):
         See Also
         --------
         ferrocyte.pl.schur_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> g.plot_schur_matrix(save="schur.png")
         """
         matrix = self._require("schur_matrix")
         from ferrocyte.pl.schur_matrix import plot_schur_matrix, schur_frame
@@ -138,6 +146,15 @@ class GPCCAPlotMembers(PlotMembers):
         See Also
         --------
         ferrocyte.pl.coarse_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.plot_coarse_T(order="stability", save="coarse.png")
         """
         self._require("macrostates")
         matrix = self._require(
@@ -207,6 +224,15 @@ class GPCCAPlotMembers(PlotMembers):
         See Also
         --------
         ferrocyte.pl.composition_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> ax = g.plot_macrostate_composition("clusters", show=False, save="composition.png")
         """
         states = self._require("macrostates")
         clusters = reference(self._plotted_adata(), key, weight_key)
@@ -262,6 +288,17 @@ class GPCCAPlotMembers(PlotMembers):
         See Also
         --------
         ferrocyte.pl.tsi_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.tsi(
+        ...     4, terminal_states=["Granule immature", "Astrocytes"], cluster_key="clusters", n_cells=10
+        ... )
+        >>> ax = g.plot_tsi(save="tsi.png")
         """
         if self._tsi is None:
             raise NotComputedError("Compute the terminal state identification first as `.tsi()`.")

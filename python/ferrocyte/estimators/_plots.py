@@ -72,6 +72,14 @@ class PlotMembers(StatePlotMembers, DriverPlotMembers):
         See Also
         --------
         ferrocyte.pl.spectrum_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> g.plot_spectrum(real_only=True, save="spectrum.png")
         """
         found = self._require("eigendecomposition")
         from ferrocyte.pl.spectrum import plot_spectrum, spectrum_frame

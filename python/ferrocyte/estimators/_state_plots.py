@@ -107,6 +107,15 @@ class StatePlotMembers(Plotted):
         See Also
         --------
         ferrocyte.pl.states_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.plot_macrostates("all", discrete=True, legend_loc="right", save="states.png")
         """
         if which not in WHICH:
             close = nearest(which, WHICH)
@@ -240,6 +249,17 @@ class StatePlotMembers(Plotted):
         See Also
         --------
         ferrocyte.pl.states_frame : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.compute_fate_probabilities()
+        >>> g.plot_fate_probabilities(same_plot=False, save="fates.png")
         """
         adata = self._plotted_adata()
         fates = self._require("fate_probabilities")

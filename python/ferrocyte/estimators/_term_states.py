@@ -34,6 +34,15 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
         See :class:`BaseEstimator`.
     **kwargs
         To :class:`~ferrocyte.kernels.PrecomputedKernel`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> [
+    ...     issubclass(e, fc.estimators.TermStatesEstimator)
+    ...     for e in (fc.estimators.GPCCA, fc.estimators.CFLARE)
+    ... ]
+    [True, True]
     """
 
     _pi: tuple[Matrix, bytes | None, NDArray[np.float64]] | None = None
@@ -119,6 +128,17 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
 
         .. [1] G. W. Stewart, A Krylov-Schur algorithm for large eigenproblems. SIAM J. Matrix Anal. Appl.,
            2001.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> _ = kernel.compute_transition_matrix()
+        >>> g = fc.estimators.GPCCA(kernel)
+        >>> _ = g.compute_eigendecomposition(k=5)
+        >>> g.eigendecomposition["D"].real.round(2)
+        array([1.  , 0.93, 0.91, 0.79, 0.79])
         """
         no_effect("ncv", ncv, None, "the size of the Krylov space is chosen by the solver")
         k = min(check_count(k, "k"), self.shape[0])
@@ -246,6 +266,19 @@ class TermStatesEstimator(FateMembers, PlotMembers, BaseEstimator):
             Says ``Invalid terminal states names`` or, if names are not unique then, ``After renaming``.
         InvalidTypeError
             If it is not a dict.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+        >>> g.rename_terminal_states(
+        ...     {"Granule immature": "Granule"}
+        ... ).terminal_states.cat.categories.tolist()
+        ['Granule', 'Astrocytes']
         """
         return self._rename("terminal_states", old_new)
 

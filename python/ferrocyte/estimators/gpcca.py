@@ -97,6 +97,16 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
         -----
         FerrocyteWarning
             If only one state is left, or an initial and a terminal state share a cluster.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.predict_terminal_states("top_n", n_states=2).terminal_states.cat.categories.tolist()
+        ['Astrocytes', 'Granule immature']
         """
         params = {
             "method": method,
@@ -162,6 +172,16 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
         -----
         FerrocyteWarning
             If an initial and a terminal state share a cluster.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.predict_initial_states(n_states=1).initial_states.cat.categories.tolist()
+        ['Astrocytes']
         """
         params = {"n_states": n_states, "n_cells": n_cells, "allow_overlap": allow_overlap}
         memberships = self._require("macrostates_memberships")
@@ -275,6 +295,17 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
             For numbers out of range (says ``to be positive``) and an unknown `agg` (says ``Invalid option``).
         InvalidDataError
             For overlap (says ``Found `<count>` overlapping``), and cells that can not be used.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+        >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+        >>> g.set_terminal_states(["Granule immature", "Astrocytes"])
+        GPCCA[kernel=PseudotimeKernel[n=200], initial_states=None, terminal_states=['Astrocytes', 'Granule
+            immature']]
         """
         return self._set_any("terminal_states", states, n_cells, allow_overlap, cluster_key, weight_key, agg)
 

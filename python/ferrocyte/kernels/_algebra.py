@@ -38,7 +38,19 @@ __all__ = ["Constant", "KernelExpression", "KernelProduct", "KernelSum"]
 
 
 class KernelExpression(TransitionMembers):
-    """A kernel, a constant, or kernels combined: anything that `+` and `*` take and give."""
+    """A kernel, a constant, or kernels combined: anything that `+` and `*` take and give.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    >>> other = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> _ = other.compute_transition_matrix()
+    >>> both = 0.8 * kernel + 0.2 * other
+    >>> isinstance(both, fc.kernels.KernelExpression), len(both.kernels)
+    (True, 2)
+    """
 
     # numpy must not take a kernel for a sequence: np.float64(2) * kernel is our product.
     __array_ufunc__ = None

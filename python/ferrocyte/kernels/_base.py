@@ -39,6 +39,18 @@ class Kernel(KernelExpression):
     ------
     InvalidTypeError, InvalidDataError
         If `adata` is not an AnnData object, or has no cells.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import scipy.sparse as sp
+    >>> class Lazy(fc.kernels.UnidirectionalKernel):
+    ...     def compute_transition_matrix(self):
+    ...         self.transition_matrix = sp.identity(self.adata.n_obs, format="csr")
+    ...         return self
+    >>> lazy = Lazy(fc.datasets.dentate_gyrus()).compute_transition_matrix()
+    >>> 0.9 * lazy + 0.1 * lazy
+    (0.9 * Lazy[n=200] + 0.1 * Lazy[n=200])
     """
 
     # Attributes that do not go into a file: annotated data, and what belongs to this process only.
@@ -325,6 +337,13 @@ class BidirectionalKernel(Kernel):
     ------
     InvalidTypeError
         If `backward` is not a bool.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> (~fc.kernels.VelocityKernel(adata)).backward
+    True
     """
 
     def __init__(self, *args: Any, backward: bool = False, **kwargs: Any) -> None:

@@ -34,6 +34,12 @@ class ExperimentalTimeKernel(UnidirectionalKernel):
         If it is not categorical.
     InvalidDataError
         If a cell has no time point, or there are fewer than two.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> issubclass(fc.kernels.RealTimeKernel, fc.kernels.ExperimentalTimeKernel)
+    True
     """
 
     def __init__(self, adata: AnnData, time_key: str, **kwargs: Any) -> None:

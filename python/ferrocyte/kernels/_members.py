@@ -98,6 +98,15 @@ class TransitionMembers(ABC):
         -----
         For boundary cell `i` with graph weights `w` and coordinates `x`: the correlation of
         :math:`\\sum_{j \\in target} w_{ij} (x_j - x_i)` and :math:`(T x - x)_i`.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> score = kernel.cbc("Neuroblast", "Granule immature", cluster_key="clusters", rep="X_pca")
+        >>> score.shape
+        (28,)
         """
         matrix, adata = as_csr(self._require_matrix()), self._require_adata()
         graph = canonical_csr(
@@ -164,6 +173,13 @@ class TransitionMembers(ABC):
         See Also
         --------
         ferrocyte.kernels.utils.TmatProjection : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> kernel.plot_projection(basis="umap", color="clusters", save="stream.png")
         """
         from ferrocyte.kernels.utils._projection import TmatProjection
 
@@ -239,6 +255,15 @@ class TransitionMembers(ABC):
             If there is no transition matrix.
         MissingDataError, InvalidDataError, InvalidOptionError, InvalidTypeError, InvalidIndexError
             If cells can not be selected or a number is out of range.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> kernel.plot_random_walks(
+        ...     n_sims=10, max_iter=50, start_ixs={"clusters": "Neuroblast"}, seed=0, save="walks.png"
+        ... )
         """
         from ferrocyte.kernels.utils._random_walk import RandomWalk
 
@@ -332,6 +357,13 @@ class TransitionMembers(ABC):
         See Also
         --------
         ferrocyte.kernels.utils.FlowPlotter : The numbers behind the figure.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> kernel.plot_single_flow("Granule immature", "clusters", "age(days)", save="flow.png")
         """
         from ferrocyte.kernels.utils._flow import FlowPlotter
 
@@ -375,6 +407,15 @@ class TransitionMembers(ABC):
             If there is no transition matrix.
         InvalidTypeError
             If `key` is not a string, or empty.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+        >>> kernel.write_to_adata()
+        >>> sorted(key for key in adata.obsp if key.startswith("T_"))
+        ['T_fwd']
         """
         adata, matrix = self._require_adata(), self._require_matrix()
         key = _keys.transition_matrix(self.backward) if key is None else key
@@ -403,6 +444,15 @@ class TransitionMembers(ABC):
         ------
         InvalidTypeError
             If an attribute of a user's kernel is neither plain nor an array, and so has no place in a file.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+        >>> kernel.write("kernel.h5", write_adata=False)
+        >>> fc.kernels.Kernel.read("kernel.h5", adata=adata)
+        ConnectivityKernel[n=200, dnorm=True, key='connectivities']
         """
         from ferrocyte.io import write_kernel
 

@@ -83,6 +83,13 @@ class ConnectivityKernel(GraphMembers, UnidirectionalKernel):
         References
         ----------
         .. [1] R. R. Coifman and S. Lafon, Diffusion maps, Appl. Comput. Harmon. Anal. 21 (2006).
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> fc.kernels.ConnectivityKernel(adata).compute_transition_matrix(density_normalize=False)
+        ConnectivityKernel[n=200, dnorm=False, key='connectivities']
         """
         params = {"dnorm": bool(density_normalize), "key": self._conn_key}
         if self._is_computed_with(params):

@@ -105,6 +105,14 @@ class CytoTRACEKernel(PseudotimeKernel):
         -----
         Steps: genes with a value > 0 are counted per cell; each gene is correlated (Pearson) with that count;
         the `n_genes` genes of largest correlation are averaged in `layer`; the average is scaled to [0, 1].
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.CytoTRACEKernel(adata).compute_cytotrace(layer="Ms")
+        >>> bool(adata.obs["ct_pseudotime"].between(0, 1).all())
+        True
         """
         check_option(aggregation, "aggregation", ("mean", "median", "gmean", "hmean"))
         n_genes = check_count(n_genes, "n_genes", what="genes")

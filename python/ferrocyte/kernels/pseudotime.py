@@ -131,6 +131,14 @@ class PseudotimeKernel(GraphMembers, BidirectionalKernel):
         See Also
         --------
         ferrocyte.kernels.utils.HardThresholdScheme, ferrocyte.kernels.utils.SoftThresholdScheme
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+        >>> kernel.compute_transition_matrix("soft", b=20.0, nu=0.5)
+        PseudotimeKernel[n=200, dnorm=False, scheme='soft', b=20.0, nu=0.5]
         """
         no_effect("backend", backend, "loky")
         time = self._require_time()

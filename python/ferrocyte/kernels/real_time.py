@@ -328,6 +328,17 @@ class RealTimeKernel(ExperimentalTimeKernel):
         References
         ----------
         .. [1] G. Schiebinger et al., Cell 176 (2019).
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=200, n_genes=20, seed=0)
+        >>> adata.obs["day"] = (adata.obs["pseudotime"] > 1).astype(int).astype("category")
+        >>> kernel = fc.kernels.RealTimeKernel.from_representation(
+        ...     adata, "day", rep="X_low", show_progress_bar=False
+        ... )
+        >>> kernel.compute_transition_matrix(conn_weight=0.2)
+        RealTimeKernel[n=200, threshold='auto', self_transitions='connectivities', conn_weight=0.2]
         """
         kernel = cls(adata, time_key, policy=policy, **kwargs)
         options = {

@@ -205,6 +205,16 @@ class VelocityKernel(GraphMembers, BidirectionalKernel):
         Notes
         -----
         Memory: the result, and a few rows of expression per thread.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> fc.kernels.VelocityKernel(adata).compute_transition_matrix(
+        ...     "monte_carlo", similarity="cosine", softmax_scale=4, n_samples=50, seed=0
+        ... )
+        VelocityKernel[n=200, model='monte_carlo', similarity='cosine', softmax_scale=4, n_samples=50,
+            seed=0]
         """
         no_effect("backend", backend, "loky")
         model = check_option(model, "model", MODELS)

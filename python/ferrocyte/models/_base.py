@@ -36,6 +36,33 @@ class BaseModel(ModelMembers, abc.ABC):
     -----
     A model of your own derives from this class and has `fit`, `predict`, `confidence_interval` and `copy`;
     `fit` calls ``super().fit(x, y, w)`` first, which checks the arrays and stores them.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> import numpy as np
+    >>> class Mean(fc.models.BaseModel):
+    ...     def fit(self, x=None, y=None, w=None, **kwargs):
+    ...         super().fit(x, y, w)
+    ...         self.level = np.average(self.y[:, 0], weights=self.w)
+    ...         return self
+    ...
+    ...     def predict(self, x_test=None, key_added="_x_test", **kwargs):
+    ...         points = self.x_test if x_test is None else np.reshape(x_test, (-1, 1))
+    ...         self._y_test = np.full(len(points), self.level)
+    ...         return self._y_test
+    ...
+    ...     def confidence_interval(self, x_test=None, **kwargs):
+    ...         return self.default_confidence_interval(x_test, **kwargs)
+    ...
+    ...     def copy(self):
+    ...         return Mean(self.adata, None)
+    >>> mean = Mean(adata, None).prepare("gene00005", "A", "pseudotime").fit()
+    >>> mean.predict().shape, mean.confidence_interval().shape
+    ((200,), (200, 2))
     """
 
     def __init__(self, adata: AnnData | None, model: Any) -> None:
@@ -140,6 +167,16 @@ class BaseModel(ModelMembers, abc.ABC):
         KeyError, ValueError, TypeError, IndexError, AttributeError
             For a signal, lineage, pseudotime or window that does not exist; says ``Fatal model``. The model
             is left as it was.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime")
+        >>> model.x.shape == model.y.shape
+        True
         """
         with fatal(self):
             if lineage is UNSET or time_key is UNSET:

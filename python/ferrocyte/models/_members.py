@@ -123,6 +123,16 @@ class ModelMembers(ModelArrays):
         ------
         RuntimeError
             Before :meth:`predict`.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime").fit()
+        >>> _ = model.predict()
+        >>> figure = model.plot(return_fig=True)
         """
         from ferrocyte.pl.model import plot_model
 

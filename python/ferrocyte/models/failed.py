@@ -31,6 +31,13 @@ class FailedModel(BaseModel):
     ------
     InvalidTypeError
         If `model` is no model or `exc` neither a string nor an exception.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> failed = fc.models.FailedModel(fc.models.GAM(fc.datasets.dentate_gyrus()), "no cells")
+    >>> bool(failed), failed.prepared
+    (False, False)
     """
 
     def __init__(self, model: BaseModel, exc: str | BaseException | None = None) -> None:

@@ -35,6 +35,13 @@ class FittedModel(BaseModel):
     ------
     InvalidDataError
         For shapes that do not fit together; says ``of shape``.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> fitted = fc.models.FittedModel(x_test=[0.0, 0.5, 1.0], y_test=[1.0, 2.0, 4.0])
+    >>> fitted.predict()
+    array([1., 2., 4.])
     """
 
     def __init__(
@@ -121,6 +128,17 @@ class FittedModel(BaseModel):
             If it is no model; says ``to be of type``.
         InvalidDataError
             If it has no prediction.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime").fit()
+        >>> _ = model.predict()
+        >>> fc.models.FittedModel.from_model(model).y_test.shape
+        (200,)
         """
         if not isinstance(model, BaseModel):
             raise InvalidTypeError(

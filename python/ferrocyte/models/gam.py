@@ -249,6 +249,17 @@ class GAM(BaseModel):
         -------
         ndarray, shape (n_samples, 2)
             Lower and upper bound, which also become `conf_int`.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+        >>> names = adata.uns["fate_names"].tolist()
+        >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+        >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime").fit()
+        >>> _ = model.predict()
+        >>> model.confidence_interval(level=0.9).shape
+        (200, 2)
         """
         points = self._points(x_test)
         if "level" in kwargs:

@@ -39,6 +39,13 @@ class Signal(abc.ABC):
         Layer of a gene, else None.
     use_raw : bool
         Whether a gene is taken from `raw`, else False.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> [signal.fetch(adata).shape for signal in (fc.models.Gene("Snca"), fc.models.Obs("latent_time"))]
+    [(200,), (200,)]
     """
 
     layer: str | None = None
@@ -170,6 +177,13 @@ class Obs(Signal):
     Parameters
     ----------
     key : str
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> fc.models.Obs("latent_time").fetch(adata).shape
+    (200,)
     """
 
     key: str
@@ -208,6 +222,14 @@ class Obsm(Signal):
     key : str
     column : int or str
         Position, counted from 0; of a data frame, the name of the column.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> signal = fc.models.Obsm("X_umap", 0)
+    >>> signal.name, signal.fetch(adata).shape
+    ('X_umap[0]', (200,))
     """
 
     key: str

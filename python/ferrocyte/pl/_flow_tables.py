@@ -162,6 +162,17 @@ def compute_flow(
     Notes
     -----
     Time and memory O(nnz of the rows of `cluster` + n_cells).
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> tables = fc.pl.compute_flow(
+    ...     kernel.transition_matrix, adata.obs, "Granule immature", "clusters", "age(days)"
+    ... )
+    >>> tables.flow[["Granule immature", "Granule mature"]].round(1).to_numpy().tolist()
+    [[0.4, 0.5]]
     """
     if cluster_key not in obs:
         raise MissingDataError(

@@ -168,6 +168,16 @@ def vector_grid(
     Notes
     -----
     Time and memory O(n_cells * (4 h)^2) for cells spread evenly.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> vectors = fc.kernels.utils.TmatProjection(kernel, basis="umap").project()
+    >>> grid = fc.pl.vector_grid(adata.obsm["X_umap"], vectors, stream=False)
+    >>> grid.frame().columns.tolist()
+    ['x', 'y', 'u', 'v', 'mass']
     """
     from scipy.spatial import cKDTree  # a quarter of a second to load, and only needed here
 

@@ -59,6 +59,17 @@ def coarse_frame(
         If it needs the stationary distribution and there is none.
     InvalidDataError
         If names do not match.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> coarse = pd.DataFrame([[0.9, 0.1], [0.3, 0.7]], index=["a", "b"], columns=["a", "b"])
+    >>> fc.pl.coarse_frame(coarse)
+                         b    a
+    part        state
+    transitions b      0.7  0.3
+                a      0.1  0.9
     """
     check_option(order, "order", ORDERS)
     names = [str(c) for c in coarse_T.columns]
@@ -153,6 +164,13 @@ def plot_coarse_T(  # noqa: N802
         If the colour map is unknown.
     InvalidTypeError
         For an unknown keyword.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> coarse = pd.DataFrame([[0.9, 0.1], [0.3, 0.7]], index=["a", "b"], columns=["a", "b"])
+    >>> ax = fc.pl.plot_coarse_T(fc.pl.coarse_frame(coarse), show=False)
     """
     from matplotlib.colors import Normalize
 

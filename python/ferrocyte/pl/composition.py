@@ -43,6 +43,18 @@ def composition_frame(
     ------
     InvalidDataError
         If lengths differ.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> states = pd.Series(["A", "A", "B", None], dtype="category")
+    >>> clusters = pd.Series(["x", "y", "y", "y"], dtype="category")
+    >>> fc.pl.composition_frame(states, clusters)
+                  x    y
+    macrostate
+    A           1.0  1.0
+    B           0.0  1.0
     """
     of = pd.Categorical(states)
     if isinstance(clusters, pd.DataFrame):
@@ -110,6 +122,16 @@ def plot_composition(
     ------
     InvalidOptionError
         If the legend position is unknown, or `width` is not in (0, 1].
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> table = fc.pl.composition_frame(g.macrostates, adata.obs["clusters"])
+    >>> ax = fc.pl.plot_composition(table, show=False)
     """
     from matplotlib.patches import Patch
 

@@ -60,6 +60,20 @@ def drivers_correlation_frame(
     ------
     MissingDataError
         If a lineage, the column or a gene is not there.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+    >>> g.compute_fate_probabilities()
+    >>> drivers = g.compute_lineage_drivers()
+    >>> table = fc.pl.drivers_correlation_frame(drivers, "Astrocytes", "Granule immature")
+    >>> table.columns.tolist()
+    ['Astrocytes_corr', 'Granule immature_corr']
     """
     x, y = driver_column(drivers, lineage_x), driver_column(drivers, lineage_y)
     parts = [x.to_numpy(), y.to_numpy()]
@@ -152,6 +166,20 @@ def plot_lineage_drivers_correlation(
         If there are fewer colours than gene sets, or the legend position is unknown.
     InvalidTypeError
         For an unknown keyword; the message lists close ones.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+    >>> g.compute_fate_probabilities()
+    >>> drivers = g.compute_lineage_drivers()
+    >>> sets = {"glia": ["Cst3", "Clu"]}
+    >>> table = fc.pl.drivers_correlation_frame(drivers, "Astrocytes", "Granule immature", gene_sets=sets)
+    >>> ax = fc.pl.plot_lineage_drivers_correlation(table, show=False)
     """
     from ferrocyte.pl._cells import draw_values, legend_of_categories, spread_labels
     from ferrocyte.pl._common import as_categorical, category_colors, drawing, finish, legend_place, shade

@@ -83,6 +83,16 @@ def plot_single_flow(
     InvalidOptionError
         If no flow is above `min_flow` and clusters without flow are to be removed, or an option is out of
         range.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> tables = fc.pl.compute_flow(
+    ...     kernel.transition_matrix, adata.obs, "Granule immature", "clusters", "age(days)"
+    ... )
+    >>> ax = fc.pl.plot_single_flow(tables, adata, min_flow=0.05, show=False)
     """
     from matplotlib.patches import Patch
 

@@ -79,6 +79,15 @@ def compute_flows(
     ------
     MissingDataError, InvalidTypeError, InvalidDataError, InvalidOptionError
         As :func:`compute_flow`; also if a cluster does not exist.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> flows = fc.pl.compute_flows(kernel.transition_matrix, adata.obs, "clusters", "age(days)")
+    >>> flows.edges.columns.tolist()
+    ['t1', 't2', 'source', 'target', 'flow', 'width_start', 'width_end']
     """
     if cluster_key not in obs:
         raise MissingDataError(
@@ -184,6 +193,14 @@ def plot_flow(
     ------
     InvalidOptionError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> flows = fc.pl.compute_flows(kernel.transition_matrix, adata.obs, "clusters", "age(days)")
+    >>> ax = fc.pl.plot_flow(flows, adata, min_flow=0.05, show=False)
     """
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch, Rectangle

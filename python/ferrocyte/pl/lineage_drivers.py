@@ -61,6 +61,19 @@ def drivers_frame(
         If `n_genes` is not positive.
     MissingDataError
         If there is no such lineage.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+    >>> g.compute_fate_probabilities()
+    >>> drivers = g.compute_lineage_drivers()
+    >>> fc.pl.drivers_frame(drivers, "Astrocytes", n_genes=3).index.tolist()
+    [0, 1, 2]
     """
     n_genes = check_count(n_genes, "n_genes")
     columns = {what: driver_column(drivers, lineage, what) for what in FIELDS[1:]}
@@ -126,6 +139,19 @@ def plot_lineage_drivers(
         If `title_fmt` has other fields, or there is no gene to draw.
     InvalidTypeError
         For an unknown keyword; the message lists close ones.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> _ = g.set_terminal_states(["Granule immature", "Astrocytes"])
+    >>> g.compute_fate_probabilities()
+    >>> drivers = g.compute_lineage_drivers()
+    >>> table = fc.pl.drivers_frame(drivers, "Astrocytes", n_genes=2)
+    >>> axes = fc.pl.plot_lineage_drivers(adata, table, show=False)
     """
     from ferrocyte.pl._cells import draw_values, dress, gene_expression
     from ferrocyte.pl._common import axes_width, embedding_coordinates, finish

@@ -46,6 +46,17 @@ def trend_frame(
     ------
     NotComputedError
         Before `predict`.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime").fit()
+    >>> _ = model.predict()
+    >>> fc.pl.trend_frame(model).columns.tolist()
+    ['x', 'y']
     """
     if model.y_test is None:
         raise NotComputedError("There is no trend to draw. Run `.predict()` first.")
@@ -181,6 +192,16 @@ def plot_model(
         Before `predict`.
     MissingDataError
         If `cell_color` is neither a colour nor in the data.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> model = fc.models.GAM(adata).prepare("gene00005", "A", "pseudotime").fit()
+    >>> _ = model.predict()
+    >>> figure = fc.pl.plot_model(model, show=False)
     """
     from matplotlib.lines import Line2D
 

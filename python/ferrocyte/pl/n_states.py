@@ -40,6 +40,16 @@ def n_states_frame(table: pd.DataFrame) -> pd.DataFrame:
     ------
     InvalidDataError
         If there is no row or no criterion.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> table = fc.pl.n_states_frame(g.suggest_n_states(2, 5, cluster_key="clusters"))
+    >>> int(table["recommended"].sum())
+    1
     """
     if _COLUMN in table:
         table = table.set_index(_COLUMN)
@@ -103,6 +113,14 @@ def plot_n_states(
     See Also
     --------
     n_states_frame : The numbers behind the figure.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> axes = fc.pl.plot_n_states(g.suggest_n_states(2, 5, cluster_key="clusters"), show=False)
     """
     import textwrap
 

@@ -41,6 +41,16 @@ def pie_values(lineage: Lineage, reduction: Callable[..., Any]) -> pd.DataFrame:
     InvalidDataError
         If there is one lineage only, or `reduction` does not give one value per lineage that is finite and
         not negative, at least one of them above zero.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> import numpy as np
+    >>> fc.pl.pie_values(adata.obsm["lineages_fwd"], np.mean).columns.tolist()
+    ['value', 'color']
     """
     if not callable(reduction):
         raise InvalidTypeError(
@@ -112,6 +122,15 @@ def plot_pie(
         If the legend position is unknown.
     InvalidTypeError
         For an unknown keyword.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> import numpy as np
+    >>> ax = fc.pl.plot_pie(fc.pl.pie_values(adata.obsm["lineages_fwd"], np.mean), show=False)
     """
     from matplotlib.colors import to_hex
 

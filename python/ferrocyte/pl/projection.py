@@ -109,6 +109,14 @@ def plot_projection(
         If a value is out of range.
     InvalidTypeError
         For an unknown keyword; the message lists close ones.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+    >>> vectors = fc.kernels.utils.TmatProjection(kernel, basis="umap").project()
+    >>> ax = fc.pl.plot_projection(adata, vectors, color="clusters", show=False)
     """
     from ferrocyte.pl._cells import default_color, draw_cells, dress
     from ferrocyte.pl._common import axes_width, component_indices, drawing, embedding_coordinates, finish

@@ -45,6 +45,16 @@ def walks_frame(
         If a walk is empty or not one-dimensional integers, or the embedding is not `(n_cells, 2)`.
     InvalidIndexError
         If a walk visits a cell that does not exist.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    >>> walk = fc.kernels.utils.RandomWalk(adata, kernel.transition_matrix)
+    >>> walks = walk.simulate_many(3, max_iter=10, seed=0, show_progress_bar=False)
+    >>> fc.pl.walks_frame(walks, adata.obsm["X_umap"]).columns.tolist()
+    ['walk', 'step', 'cell', 'x', 'y']
     """
     xy = np.asarray(embedding, dtype=np.float64)
     if xy.ndim != 2 or xy.shape[1] != 2:
@@ -158,6 +168,15 @@ def plot_random_walks(
         If a colour map or a legend position is unknown.
     InvalidTypeError
         For an unknown keyword; the message lists close ones.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+    >>> walk = fc.kernels.utils.RandomWalk(adata, kernel.transition_matrix)
+    >>> walks = walk.simulate_many(3, max_iter=10, seed=0, show_progress_bar=False)
+    >>> ax = fc.pl.plot_random_walks(adata, walks, show=False)
     """
     import matplotlib as mpl
 

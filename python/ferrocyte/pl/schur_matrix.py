@@ -35,6 +35,15 @@ def schur_frame(schur_matrix: ArrayLike) -> pd.DataFrame:
     ------
     InvalidDataError
         If it is not a square matrix of finite numbers.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> fc.pl.schur_frame(g.schur_matrix).shape
+    (10, 10)
     """
     values = np.array(schur_matrix, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
@@ -97,6 +106,14 @@ def plot_schur_matrix(
         If the colour map is unknown.
     InvalidTypeError
         For an unknown keyword.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> ax = fc.pl.plot_schur_matrix(fc.pl.schur_frame(g.schur_matrix), show=False)
     """
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle

@@ -38,6 +38,15 @@ def spectrum_frame(eigendecomposition: Mapping[str, Any], n: int | None = None) 
     ------
     InvalidOptionError
         If `n` is not positive.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> fc.pl.spectrum_frame(g.eigendecomposition, n=3).columns.tolist()
+    ['real', 'imag', 'modulus', 'complex', 'above_gap']
     """
     values = np.asarray(eigendecomposition["D"], dtype=np.complex128)
     if n is not None:
@@ -111,6 +120,14 @@ def plot_spectrum(
         If the legend position is unknown.
     InvalidTypeError
         For an unknown keyword.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> ax = fc.pl.plot_spectrum(fc.pl.spectrum_frame(g.eigendecomposition), show=False)
     """
     from ferrocyte.pl._common import drawing, finish, ink, known_keywords, legend_place, place_legend
 

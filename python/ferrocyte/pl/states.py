@@ -64,6 +64,16 @@ def states_frame(
         If a state is not there.
     InvalidDataError
         If `states` are of another length, or the time is not finite.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> fc.pl.states_frame(adata, g.macrostates).columns.tolist()
+    ['umap1', 'umap2', 'state']
     """
     if len(states) != adata.n_obs:
         raise InvalidDataError(f"Expected states of {adata.n_obs} cells, found {len(states)}.")
@@ -127,6 +137,16 @@ def merge_states(
         Categorical; a cell that is both counts as terminal.
     dict
         Colours by the new names.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> initial = pd.Series(["a", None, None], dtype="category")
+    >>> terminal = pd.Series([None, "b", "b"], dtype="category")
+    >>> states, colors = fc.pl.merge_states((initial, {"a": "red"}), (terminal, {"b": "blue"}))
+    >>> states.tolist()
+    ['initial: a', 'terminal: b', 'terminal: b']
     """
     colors: dict[str, str] = {}
     merged = np.full(len(terminal[0]), None, dtype=object)
@@ -227,6 +247,15 @@ def plot_states(
         If `states` are of another length, or the time is not finite.
     InvalidTypeError
         For an unknown keyword; the message lists close ones.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.dentate_gyrus()
+    >>> kernel = fc.kernels.PseudotimeKernel(adata, time_key="latent_time")
+    >>> g = fc.estimators.GPCCA(kernel.compute_transition_matrix()).compute_schur(10)
+    >>> _ = g.compute_macrostates(3, n_cells=10, cluster_key="clusters")
+    >>> ax = fc.pl.plot_states(adata, g.macrostates_memberships, show=False)
     """
     from ferrocyte.pl._common import category_colors, finish, root_figure
     from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, sort_keywords

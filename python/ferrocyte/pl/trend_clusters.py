@@ -77,6 +77,25 @@ def group_trends(
         Without igraph, which leiden needs.
     InvalidDataError
         If no gene has a trend, or trends have different test points.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> genes = adata.var_names.tolist()
+    >>> models = fc.pl.fit_trends(
+    ...     adata,
+    ...     fc.models.GAM(adata),
+    ...     genes,
+    ...     lineages="A",
+    ...     time_key="pseudotime",
+    ...     show_progress_bar=False,
+    ... )
+    >>> trends = fc.pl.group_trends(models, "A", random_state=0)
+    >>> trends.shape
+    (20, 200)
     """
     table = raw_frame(models, lineage)
     values = table.to_numpy(dtype=np.float64)
@@ -141,6 +160,25 @@ def cluster_trends_frame(trends: AnnData, clusters: Sequence[Any] | None = None)
     ------
     MissingDataError
         If there is no such cluster.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> genes = adata.var_names.tolist()
+    >>> models = fc.pl.fit_trends(
+    ...     adata,
+    ...     fc.models.GAM(adata),
+    ...     genes,
+    ...     lineages="A",
+    ...     time_key="pseudotime",
+    ...     show_progress_bar=False,
+    ... )
+    >>> table = fc.pl.cluster_trends_frame(fc.pl.group_trends(models, "A", random_state=0))
+    >>> table.columns.tolist()
+    ['cluster', 'gene', 'x', 'y']
     """
     members = _members(trends, clusters)
     x = trends.var[POINTS].to_numpy(dtype=np.float64)
@@ -272,6 +310,25 @@ def cluster_trends(
     -----
     FerrocyteWarning
         If the groups that are there already are of other genes.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> adata = fc.datasets.simulate(n_cells=300, n_genes=20, tree="trifurcation", seed=0)
+    >>> names = adata.uns["fate_names"].tolist()
+    >>> adata.obsm["lineages_fwd"] = fc.Lineage(adata.obsm["true_fate"], names=names)
+    >>> figure = fc.pl.cluster_trends(
+    ...     adata,
+    ...     fc.models.GAM(adata),
+    ...     adata.var_names.tolist(),
+    ...     lineage="A",
+    ...     time_key="pseudotime",
+    ...     random_state=0,
+    ...     return_figure=True,
+    ...     show_progress_bar=False,
+    ... )
+    >>> adata.uns["lineage_A_trend"].shape
+    (20, 200)
     """
     from ferrocyte.pl._heatmap import as_colormap
 

@@ -40,6 +40,22 @@ def tsi_frame(table: pd.DataFrame, n_macrostates: int | None = None) -> pd.DataF
         If a column is missing.
     InvalidOptionError
         If `n_macrostates` is not positive, or more than there are.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> found = pd.DataFrame(
+    ...     {
+    ...         "number_of_macrostates": [1, 2, 3],
+    ...         "identified_terminal_states": [0, 1, 2],
+    ...         "optimal_identification": [1, 2, 2],
+    ...     }
+    ... )
+    >>> fc.pl.tsi_frame(found, 2)
+       number_of_macrostates  identified_terminal_states  optimal_identification
+    0                      1                           0                       1
+    1                      2                           1                       2
     """
     missing = [c for c in _COLUMNS if c not in table]
     if missing or table.empty:
@@ -101,6 +117,19 @@ def plot_tsi(
     ------
     InvalidTypeError
         For an unknown keyword.
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import pandas as pd
+    >>> found = pd.DataFrame(
+    ...     {
+    ...         "number_of_macrostates": [1, 2, 3],
+    ...         "identified_terminal_states": [0, 1, 2],
+    ...         "optimal_identification": [1, 2, 2],
+    ...     }
+    ... )
+    >>> ax = fc.pl.plot_tsi(fc.pl.tsi_frame(found), show=False)
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -145,6 +145,14 @@ class FlowPlotter:
             Before :meth:`prepare`.
         InvalidOptionError
             If nothing flows above `min_flow`, or an option is out of its range.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> flow = fc.kernels.utils.FlowPlotter(adata, kernel.transition_matrix, "clusters", "age(days)")
+        >>> ax = flow.prepare("Granule immature").plot(show=False)
         """
         from ferrocyte.pl.flow import plot_single_flow
 

@@ -180,6 +180,15 @@ class TmatProjection:
         -------
         matplotlib.axes.Axes or None
             The Axes if ``show=False``.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.VelocityKernel(adata).compute_transition_matrix()
+        >>> projection = fc.kernels.utils.TmatProjection(kernel, basis="umap")
+        >>> vectors = projection.project()
+        >>> ax = projection.plot(color="clusters", show=False)
         """
         if self._key is None:
             self.project()

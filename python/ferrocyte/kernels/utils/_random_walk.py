@@ -217,6 +217,15 @@ class RandomWalk:
         ------
         MissingDataError, InvalidDataError, InvalidIndexError, InvalidOptionError, InvalidTypeError
             If the embedding is not there, a walk leaves the cells, or an option is unknown.
+
+        Examples
+        --------
+        >>> import ferrocyte as fc
+        >>> adata = fc.datasets.dentate_gyrus()
+        >>> kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()
+        >>> walk = fc.kernels.utils.RandomWalk(adata, kernel.transition_matrix)
+        >>> sims = walk.simulate_many(5, max_iter=20, seed=0, show_progress_bar=False)
+        >>> ax = walk.plot(sims, basis="umap", show=False)
         """
         from ferrocyte.pl.random_walks import plot_random_walks
 

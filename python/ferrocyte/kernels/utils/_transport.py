@@ -193,6 +193,16 @@ def transport_map(
     .. [1] L. Chizat et al., Scaling algorithms for unbalanced optimal transport problems, Math. Comp. 87
        (2018).
     .. [2] G. Schiebinger et al., Optimal-transport analysis of single-cell gene expression, Cell 176 (2019).
+
+    Examples
+    --------
+    >>> import ferrocyte as fc
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> early, late = rng.normal(size=(30, 2)), rng.normal(size=(40, 2))
+    >>> plan = fc.kernels.utils.transport_map(early, late, show_progress_bar=False)
+    >>> plan.shape, plan.rows(0, 5).shape
+    ((30, 40), (5, 40))
     """
     prepared, (n, m) = _prepare(source, target, cost, scale_cost)
     mass = (_marginal(a, n, "a"), _marginal(b, m, "b"))
