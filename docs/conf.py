@@ -1,8 +1,9 @@
-"""Sphinx configuration. The guide is run first: its figures are what its code draws."""
+"""Sphinx configuration. Guide and tutorials are run first: their figures are what their code draws."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version as version_of
@@ -47,23 +48,34 @@ html_theme_options = {
     "fixed_sidebar": True,
 }
 html_static_path = ["_static"]
+html_extra_path = ["_build/extra"]
 html_show_sourcelink = False
 
 
 def draw_figures(app: Any) -> None:
-    """Run the pages of the guide where their pictures are looked for."""
-    place = HERE / "_build" / "guide"
-    place.mkdir(parents=True, exist_ok=True)
+    """Run the pages of the guide and the tutorials where their pictures are looked for."""
     environment = {**os.environ, "MPLBACKEND": "Agg"}
-    for page in sorted((HERE / "guide").glob("*.md")):
-        command = [sys.executable, str(HERE / "run_pages.py"), str(page)]
-        done = subprocess.run(
-            command, cwd=place, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+    for folder in ("guide", "tutorials"):
+        place = HERE / "_build" / folder
+        shutil.rmtree(place, ignore_errors=True)  # commands on the pages replace no file of the last build
+        place.mkdir(parents=True)
+        for page in sorted((HERE / folder).glob("*.md")):
+            command = [sys.executable, str(HERE / "run_pages.py"), str(page)]
+            done = subprocess.run(
+                command, cwd=place, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+
+
+def write_notebooks() -> None:
+    """Tutorials to download, below the root of the pages."""
+    pages = [str(page) for page in sorted((HERE / "tutorials").glob("*.md")) if page.stem != "index"]
+    folder = str(HERE / "_build" / "extra" / "notebooks")
+    subprocess.run([sys.executable, str(HERE / "as_notebook.py"), folder, *pages], check=True)
 
 
 def setup(app: Any) -> None:
     """Hook into the build."""
+    write_notebooks()
     app.connect("builder-inited", draw_figures, priority=100)

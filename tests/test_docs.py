@@ -7,6 +7,7 @@ import enum
 import functools
 import importlib.util
 import inspect
+import json
 import os
 import pkgutil
 import re
@@ -26,9 +27,10 @@ from ferrocyte.cli import parser as command_line
 ROOT = Path(__file__).parents[1]
 RUNNER = ROOT / "docs" / "run_pages.py"
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+TUTORIALS = sorted(page for page in (ROOT / "docs" / "tutorials").glob("*.md") if page.stem != "index")
 SHOWS_RUST = ROOT / "docs" / "guide" / "rust.md"
-PAGES = [ROOT / "README.md", *(page for page in GUIDE if page != SHOWS_RUST)]
-IMAGE = re.compile(r"!\[[^\]]*\]\(\.\./_build/guide/([^)]+)\)")
+PAGES = [ROOT / "README.md", *(page for page in GUIDE if page != SHOWS_RUST), *TUTORIALS]
+IMAGE = re.compile(r"!\[[^\]]*\]\(\.\./_build/(\w+)/([^)]+)\)")
 
 
 def load_runner():
@@ -50,14 +52,39 @@ def run(page, place):
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_pages_run(page, tmp_path):
     """In an empty directory and a fresh interpreter; its code draws every figure that the page shows."""
     assert load_runner().blocks(page.read_text(encoding="utf-8")), "a page without code"
     done = run(page, tmp_path)
     assert done.returncode == 0, done.stderr
-    for name in IMAGE.findall(page.read_text(encoding="utf-8")):
+    for folder, name in IMAGE.findall(page.read_text(encoding="utf-8")):
+        assert folder == page.parent.name
         assert (tmp_path / name).stat().st_size > 5000, name
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
+def test_tutorials_as_notebooks_are_the_pages(page, tmp_path):
+    """All of the code, in order, without outputs; what says how it should come out is left out."""
+    script = ROOT / "docs" / "as_notebook.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path), str(page)], check=True)
+    made = json.loads((tmp_path / f"{page.stem}.ipynb").read_text(encoding="utf-8"))
+    code = [cell["source"] for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert len(code) == len(load_runner().blocks(page.read_text(encoding="utf-8")))
+    for source in code:
+        compile(source, page.name, "exec")
+        assert "save=" not in source
+    assert all(cell["outputs"] == [] for cell in made["cells"] if cell["cell_type"] == "code")
+    words = [cell["source"] for cell in made["cells"] if cell["cell_type"] == "markdown"]
+    assert words[0].startswith("# ")
+    assert not any("```text" in text or "_build" in text for text in words)
+
+
+def test_every_tutorial_is_in_the_index():
+    text = (ROOT / "docs" / "tutorials" / "index.md").read_text(encoding="utf-8")
+    for page in TUTORIALS:
+        assert re.search(rf"^{page.stem}$", text, re.M), page
+        assert f"../notebooks/{page.stem}.ipynb" in text
 
 
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)

@@ -75,10 +75,12 @@ class KernelExpression(TransitionMembers):
     def __invert__(self) -> KernelExpression: ...
 
     @abstractmethod
-    def copy(self, *, deep: bool = False) -> KernelExpression: ...
+    def copy(self, *, deep: bool = False) -> KernelExpression:
+        """A copy; `deep` also copies annotated data. See :meth:`Kernel.copy`."""
 
     @abstractmethod
-    def compute_transition_matrix(self, *args: Any, **kwargs: Any) -> KernelExpression: ...
+    def compute_transition_matrix(self, *args: Any, **kwargs: Any) -> KernelExpression:
+        """Compute what is missing, and return itself; what arguments there are is up to the kernel."""
 
     @abstractmethod
     def _leaves(self) -> tuple[Any, ...]:
