@@ -37,6 +37,9 @@ def test_stability():
     with pytest.warns(FerrocyteWarning, match="Only one macrostate is selected, 'c'") as caught:
         g.predict_terminal_states(n_cells=5, stability_threshold=0.98)
     assert caught[0].filename == __file__
+    assert "'b' with 0.97: if it is a fate, too, take it with `stability_threshold=0.9" in str(
+        caught[0].message
+    )
     assert names(g.terminal_states) == ["c"]
     assert g.terminal_states.value_counts().to_dict() == {"c": 5}
     with pytest.raises(

@@ -13,7 +13,7 @@ from ferrocyte._errors import InvalidDataError, InvalidOptionError
 from ferrocyte._options import check_count, check_number, check_option
 from ferrocyte.estimators._eigen import eigengap
 
-__all__ = ["METHODS", "least_visited", "most_stable"]
+__all__ = ["METHODS", "least_visited", "most_stable", "only_one"]
 
 METHODS = ("stability", "top_n", "eigengap", "eigengap_coarse")
 
@@ -67,8 +67,8 @@ def most_stable(
             raise InvalidDataError(
                 f"No macrostate has a stability of at least {threshold:g}. The most stable is "
                 f"{names[int(stability.argmax())]!r} with {best:.4g}: `stability_threshold="
-                f"{math.floor(best * 100) / 100:g}` would select it, `method='top_n', n_states=...` the most "
-                "stable ones."
+                f"{_just_below(best):g}` would select it, `method='top_n', n_states=...` the most stable "
+                "ones."
             )
         return found
     if method == "top_n":
@@ -85,6 +85,25 @@ def most_stable(
         number = eigengap(stability, check_number(alpha, "alpha", low=0)) + 1
     order = np.argsort(-stability, kind="stable")[:number]
     return [names[i] for i in order[::-1]]
+
+
+def _just_below(stability: float) -> float:
+    return math.floor(stability * 100) / 100
+
+
+def only_one(name: str, coarse: pd.DataFrame | None) -> str:
+    """What to do where one state is left; without `coarse` it is the only macrostate."""
+    certain = "every cell will end there with probability 1"
+    if coarse is None:
+        return f"There is one macrostate, {name!r}: {certain}. Compute more macrostates."
+    others = pd.Series(np.diag(coarse.to_numpy()), index=coarse.index.astype(str)).drop(name)
+    following, stability = str(others.idxmax()), float(others.max())
+    return (
+        f"Only one macrostate is selected, {name!r}: {certain}. The next most stable one is {following!r} "
+        f"with {stability:.4g}: if it is a fate, too, take it with `stability_threshold="
+        f"{_just_below(stability):g}` or `method='top_n', n_states=2`. Else compute another number of "
+        "macrostates, or choose with `.set_terminal_states()`."
+    )
 
 
 def least_visited(stationary: pd.Series, n_states: Any) -> list[str]:

@@ -14,7 +14,7 @@ from ferrocyte._options import check_count, check_option
 from ferrocyte.estimators._chosen import from_cells, from_macrostates
 from ferrocyte.estimators._gpcca_compare import ComparisonMembers
 from ferrocyte.estimators._gpcca_plots import GPCCAPlotMembers
-from ferrocyte.estimators._predict import METHODS, least_visited, most_stable
+from ferrocyte.estimators._predict import METHODS, least_visited, most_stable, only_one
 from ferrocyte.estimators._states import ClusterKey, Reference, reference
 
 __all__ = ["GPCCA"]
@@ -131,11 +131,7 @@ class GPCCA(GPCCAPlotMembers, ComparisonMembers):
                 gap=lambda: int(self._require("eigendecomposition")["eigengap"]),
             )
         if len(names) == 1 and not (method == "top_n" and coarse is not None):
-            why = "There is one macrostate" if coarse is None else "Only one macrostate is selected"
-            warn_user(
-                f"{why}, {names[0]!r}: every cell will end there with probability 1. Compute more "
-                "macrostates or choose with `.set_terminal_states()`."
-            )
+            warn_user(only_one(names[0], coarse))
         self._set_macrostates("terminal_states", names, n_cells, "top_n", None, params, allow_overlap)
         return self
 
