@@ -57,6 +57,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/typed.py
 	$(BIN)/python -m mypy.stubtest ferrocyte._core
 
 # Ours against CellRank 2.0.7, which lives in an environment of its own.

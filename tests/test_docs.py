@@ -80,6 +80,17 @@ def test_tutorials_as_notebooks_are_the_pages(page, tmp_path):
     assert not any("```text" in text or "_build" in text for text in words)
 
 
+def test_the_typed_example_runs(tmp_path):
+    """`make lint` checks its types."""
+    script = ROOT / "examples" / "typed.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kernel.h5").exists()
+    assert "mypy --strict examples/typed.py" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
 def test_every_tutorial_is_in_the_index():
     text = (ROOT / "docs" / "tutorials" / "index.md").read_text(encoding="utf-8")
     for page in TUTORIALS:
