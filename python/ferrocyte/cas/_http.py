@@ -39,6 +39,9 @@ __all__ = ["DEFAULT_URL", "HttpTransport", "Request", "Response", "Secret", "Tra
 DEFAULT_URL = "https://cellarium-cloud-api.cellarium.ai"
 _logger = logging.getLogger(__name__)
 _PIECE = 1 << 17
+# How long a connection is kept for the next request. Services close theirs later: what is sent into a
+# connection that is being closed is lost.
+IDLE_SECONDS = 5.0
 
 
 class Secret:
@@ -244,7 +247,9 @@ class HttpTransport:
         # The whole attempt has a time-out of its own (see _retry); reading may be quiet for long before it.
         self._timeout = httpx.Timeout(None, connect=connect_timeout)
         self._limits = httpx.Limits(
-            max_connections=max_connections, max_keepalive_connections=max_connections
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=IDLE_SECONDS,
         )
 
     def __repr__(self) -> str:

@@ -25,6 +25,9 @@ from ferrocyte.cas.server._service import Service
 __all__ = ["make_server", "make_service", "name_references", "open_named", "serve"]
 
 _logger = logging.getLogger(__name__)
+# How long a connection waits for its next request. Clients let go of theirs after 5 to 15 seconds and must be
+# the first to do so: a request that meets the end of its connection is lost.
+_IDLE_SECONDS = 30
 # What is logged from which level on. Warnings of the parser of forms quote what was uploaded.
 _LOGGED = {
     "ferrocyte.cas": logging.INFO,
@@ -141,6 +144,7 @@ def make_server(
         lifespan="on",
         ws="none",
         limit_concurrency=limits.connections,
+        timeout_keep_alive=_IDLE_SECONDS,
         # What is at work is finished; nothing can be at work for longer than this.
         timeout_graceful_shutdown=math.ceil(
             limits.upload_seconds + 2 * limits.read_seconds + limits.answer_seconds
