@@ -5,9 +5,18 @@ import signal
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))
 
 # A shell starts jobs in the background with Ctrl-C ignored, and what they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Every run tries the same examples, whatever the machine does beside it: what fails here fails for everybody.
+# `pytest --hypothesis-profile explore` looks for others.
+slow = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, database=None, **slow)
+settings.register_profile("explore", **slow)
+settings.load_profile("same")

@@ -16,6 +16,7 @@ import ferrocyte as fc
 import numpy as np
 import pytest
 from ferrocyte.cli import main
+from reference.patience import LONG
 
 KERNELS = ["--kernel", "velocity:0.8", "--kernel", "connectivity:0.2"]
 STATES = ["--cluster-key", "clusters", "--n-states", "3", "--n-cells", "10", "--n-schur", "8"]
@@ -245,7 +246,7 @@ def test_a_signal_leaves_no_output(tmp_path, number, code, error):
         time.sleep(0.5)
         process.send_signal(number)
         last = [json.loads(line) for line in process.stderr][-1]
-        assert process.wait(timeout=20) == code
+        assert process.wait(LONG) == code
     assert last["error"] == error
     assert last["exit_code"] == code
     assert not out.exists()

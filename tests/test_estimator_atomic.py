@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,9 @@ from anndata import AnnData
 from ferrocyte import _results
 from ferrocyte._results import STEPS, Results
 from ferrocyte.estimators import GPCCA
-
-from tests.reference.chains import THREE, kernel_over, lumped
-from tests.reference.interrupted import interrupted
-from tests.test_estimator_io import full
+from reference.chains import THREE, kernel_over, lumped
+from reference.interrupted import interrupted
+from test_estimator_io import full
 
 SIZES = (12, 10, 14)
 
@@ -224,7 +224,7 @@ import sys, warnings
 import numpy as np, scipy.sparse as sp
 import ferrocyte as fc
 from ferrocyte.estimators import GPCCA
-from tests.test_estimator_atomic import snapshot
+from test_estimator_atomic import snapshot
 
 # A walk on a ring, which mixes slowly.
 n = 30_000
@@ -242,11 +242,11 @@ JOBS = {
 
 TAIL = """
 before = snapshot(g)
-print("started", flush=True)
 try:
+    started()
     call()
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    stopped()
 else:
     sys.exit("was not interrupted")
 assert snapshot(g) == before, "something has changed"
@@ -257,7 +257,8 @@ print("unchanged", flush=True)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("job", JOBS)
 def test_ctrl_c(job):
-    assert interrupted(PRELUDE + textwrap.dedent(JOBS[job]) + TAIL) == ["unchanged"]
+    tests = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    assert interrupted(tests + PRELUDE + textwrap.dedent(JOBS[job]) + TAIL) == ["unchanged"]
 
 
 def test_a_kernel_without_macrostates_is_untouched():

@@ -401,12 +401,12 @@ est.compute_absorption_times()
 est.compute_lineage_priming()
 est.compute_lineage_drivers()
 before = snapshot(est)
-print("started", flush=True)
 try:
+    started()
     est.compute_lineage_drivers(method="perm_test", n_perms=200_000, seed=0, n_jobs=2)
 except KeyboardInterrupt:
+    stopped()
     assert snapshot(est) == before, "something has changed"
-    print("interrupted", flush=True)
 else:
     sys.exit("was not interrupted")
 assert np.isfinite(est.compute_lineage_drivers(method="perm_test", n_perms=3, seed=0)["left_pval"]).all()

@@ -16,8 +16,7 @@ from ferrocyte.errors import (
 )
 from ferrocyte.estimators import GPCCA
 from numpy.testing import assert_allclose
-
-from tests.reference.chains import CYCLE, THREE, kernel_over, lumped
+from reference.chains import CYCLE, THREE, kernel_over, lumped
 
 SIZES = (12, 10, 14)
 STATIONARY = np.array([3, 5, 30]) / 38

@@ -14,8 +14,7 @@ from anndata import AnnData
 from ferrocyte.errors import FerrocyteError, FerrocyteWarning, FileFormatError, MissingDataError
 from ferrocyte.estimators import GPCCA, BaseEstimator, TermStatesEstimator
 from numpy.testing import assert_allclose, assert_array_equal
-
-from tests.reference.chains import THREE, kernel_over, lumped
+from reference.chains import THREE, kernel_over, lumped
 
 SIZES = (12, 10, 14)
 NAMES = (

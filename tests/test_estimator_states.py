@@ -11,8 +11,7 @@ import pytest
 from ferrocyte.errors import FerrocyteWarning, InvalidDataError, InvalidOptionError, NotComputedError
 from ferrocyte.estimators import GPCCA, TermStatesEstimator
 from numpy.testing import assert_allclose
-
-from tests.reference.chains import THREE, kernel_over, lumped
+from reference.chains import THREE, kernel_over, lumped
 
 SIZES = (12, 10, 14)
 
@@ -464,7 +463,7 @@ def test_suggestion_by_hand():
 
 
 def test_numbers_that_split_pairs_are_no_choice():
-    from tests.reference.chains import CYCLE
+    from reference.chains import CYCLE
 
     g = GPCCA(kernel_over(lumped(CYCLE, SIZES), SIZES))
     table = g.suggest_n_states(2, 3, n_cells=5)

@@ -1,7 +1,7 @@
 """Ctrl-C during a long computation: it stops, nothing has changed, and the same call works afterwards.
 
 A child process is sent SIGINT while it computes. That it stops soon is asserted against a bound far below
-what the computation would take; how soon exactly is measured by the benches.
+what the computation would take, in time of the processor; how soon exactly is measured by the benches.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ PRELUDE = """
 import sys, time, threading
 import numpy as np, scipy.sparse as sp, anndata as ad
 import ferrocyte as fc
-
-def announce():
-    print("started", flush=True)
 
 def snapshot(k, adata):
     return (
@@ -69,7 +66,7 @@ options = dict(similarity="cosine", softmax_scale=4)
 want = lambda: fc.kernels.VelocityKernel(adata).compute_transition_matrix(**options)
 """,
     "similarity in Python, two threads": """
-slow = [0.05]
+slow = [1.0]
 class Slow(fc.kernels.utils.Cosine):
     def __call__(self, v, D, softmax_scale=1.0):
         time.sleep(slow[0])
@@ -99,15 +96,15 @@ want = lambda: fc.kernels.PseudotimeKernel(adata, time_key="time").compute_trans
 TAIL = """
 before = snapshot(k, adata)
 threads_before = threading.active_count()
-announce()
 try:
+    started()
     call()
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    stopped()
 else:
     sys.exit("was not interrupted")
 assert unchanged(before, snapshot(k, adata)), "something has changed"
-assert threading.active_count() == threads_before, "threads run on"
+assert threading.active_count() <= threads_before, "threads run on"
 T = again().transition_matrix
 W = want().transition_matrix
 assert T.shape == W.shape and abs(T - W).max() < 1e-12, "the call afterwards is wrong"
@@ -141,14 +138,14 @@ again = lambda: fit(2)
 TAIL_WITHOUT_KERNEL = """
 keys = lambda a: (list(a.obs), sorted(a.obsm), sorted(a.obsp), sorted(a.uns), sorted(a.varm))
 before, threads_before = keys(adata), threading.active_count()
-announce()
 try:
+    started()
     call()
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    stopped()
 else:
     sys.exit("was not interrupted")
-assert keys(adata) == before and threading.active_count() == threads_before
+assert keys(adata) == before and threading.active_count() <= threads_before
 again()
 print("repeated", flush=True)
 """

@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ import numpy as np
 
 TOKEN = "0f6c1d2e-locator-part.7a9b8c3d-secret-part"
 GENERAL, CELLS = "/api/cellarium-general/", "/api/cellarium-cell-operations/"
+_SECONDS = 300.0  # for a thread to start or end, on the busiest machine
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 # A small ontology: 0 -> 1 -> 3 -> 4, 0 -> 2 -> 4; term 5 can not be reached.
@@ -58,18 +60,22 @@ class Reset(str):
     """When to reset the connection: "before", "during" or "after" the upload, or "answering"."""
 
 
-@dataclass
 class Hang:
-    """Say nothing for so long."""
+    """Say nothing, ever."""
 
-    seconds: float = 60.0
+
+@dataclass
+class Hold:
+    """Say nothing until something has happened, then the right answer."""
+
+    until: Callable[[], object]
 
 
 @dataclass
 class Drip:
-    """Answer one byte at a time."""
+    """Answer one byte at a time, with a pause after each."""
 
-    every: float = 0.02
+    every: float = 0.05
 
 
 @dataclass
@@ -155,9 +161,13 @@ class Server:
     early : callable or None
         ``early(n)`` gives a Reset before upload number n has been read.
     route : callable or None
-        ``route(path, n)`` gives Say, Hang or None for questions without counts.
+        ``route(path, n)`` gives Say, Hang, Hold or None for questions without counts.
     limit : int or None
         How many uploads are worked on at a time; others are refused with 429.
+    hanging : set of str
+        Paths of questions, and first cells of uploads, whose answers hang or drip.
+    connections, open : int
+        Connections until now, and those that are still there.
     """
 
     def __init__(self, schema: list[str], *, quota: int = 1_000_000, lifetime: int | None = None) -> None:
@@ -177,7 +187,8 @@ class Server:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.queries: list[dict[str, Any]] = []
         self.matches = 2
-        self.busy = self.most_busy = self.connections = 0
+        self.busy = self.most_busy = self.connections = self.open = 0
+        self.hanging: set[str] = set()
         self._n_early = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -185,12 +196,12 @@ class Server:
 
     def __enter__(self) -> Server:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(_SECONDS)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(_SECONDS)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -208,12 +219,14 @@ class Server:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while await self._exchange(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
     @staticmethod
@@ -238,30 +251,30 @@ class Server:
                 return False
         body = await reader.readexactly(length)
         if is_upload:
-            outcome = await self._upload(path, headers, body)
+            outcome, asked = await self._upload(path, headers, body)
         else:
             self.asked.append((path, headers))
-            outcome = self._general(method, path, headers, body)
+            outcome, asked = await self._question(method, path, headers, body), path
         if isinstance(outcome, Hang):
-            await asyncio.sleep(outcome.seconds)
-            return False
+            self.hanging.add(asked)
+            await asyncio.Event().wait()
         if isinstance(outcome, Reset) and outcome == "after":
             self._reset(writer)
             return False
         say, how = outcome if isinstance(outcome, tuple) else (outcome, None)
         raw = say.body if isinstance(say.body, bytes) else json.dumps(say.body).encode()
-        kind = say.headers.pop("content-type", "application/json")
+        told = {"content-type": "application/json", **say.headers, "content-length": len(raw)}
         lines = [
             f"HTTP/1.1 {say.status} {REASONS.get(say.status, 'Status')}",
-            f"Content-Type: {kind}",
-            f"Content-Length: {len(raw)}",
-            *(f"{k}: {v}" for k, v in say.headers.items()),
+            *(f"{k}: {v}" for k, v in told.items()),
         ]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
         if isinstance(how, Drip):
             for i in range(len(raw)):
                 writer.write(raw[i : i + 1])
                 await writer.drain()
+                if i == 0:
+                    self.hanging.add(asked)
                 await asyncio.sleep(how.every)
         elif isinstance(how, Reset):
             writer.write(raw[: len(raw) // 2])
@@ -274,11 +287,17 @@ class Server:
 
     # Questions without counts -----------------------------------------------------------------------
 
-    def _general(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+    async def _question(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+        spoiled = None
         if self.route is not None:
             spoiled = self.route(path, sum(p == path for p, _ in self.asked) - 1)
-            if spoiled is not None:
-                return spoiled
+        if isinstance(spoiled, Hold):
+            while not spoiled.until():
+                await asyncio.sleep(0.005)
+            spoiled = None
+        return self._general(method, path, headers, body) if spoiled is None else spoiled
+
+    def _general(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
         name = path.removeprefix(GENERAL)
         if name == "validate-client-version" and method == "POST":
             version = json.loads(body)["client_version"]
@@ -344,11 +363,12 @@ class Server:
 
     # Questions with counts --------------------------------------------------------------------------
 
-    async def _upload(self, path: str, headers: dict[str, str], body: bytes) -> Any:
+    async def _upload(self, path: str, headers: dict[str, str], body: bytes) -> tuple[Any, str]:
+        """What to say, and the name of the first cell."""
         if headers.get("authorization") != f"Bearer {self.token}":
-            return Say(401, {"detail": "Invalid token"})
+            return Say(401, {"detail": "Invalid token"}), ""
         if self.limit is not None and self.busy >= self.limit:
-            return Say(429, {"detail": "Too many requests"})
+            return Say(429, {"detail": "Too many requests"}), ""
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
@@ -356,7 +376,7 @@ class Server:
             self.uploads.append(upload)
             if self.work:
                 await asyncio.sleep(self.work)
-            return self._answer(upload)
+            return self._answer(upload), upload.names[0]
         finally:
             self.busy -= 1
 

@@ -11,8 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cas_cells import SCHEMA
 from cas_server import TOKEN, Server
-
-QUICK = {"retry_delay": 0.01, "max_retry_delay": 0.02, "request_timeout": 20.0, "total_timeout": 60.0}
+from reference.patience import QUICK
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ import scipy.sparse as sp
 from anndata import AnnData
 from cas_cells import SCHEMA, cells, on_schema, right
 from cas_server import TOKEN, Say, Server, ontology_answer, search_answer, summary_answer
-from conftest import QUICK
 from ferrocyte._errors import (
     FileFormatError,
     InvalidDataError,
@@ -35,6 +34,7 @@ from ferrocyte.cas._upload import deflated
 from ferrocyte.cas.errors import AnnotationIncompleteError, CASWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.patience import LONG, QUICK
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* genes of the model:UserWarning")
 
@@ -569,17 +569,17 @@ def test_no_search_for_garbage_while_answers_are_read():
     def other():
         with no_collection():
             inside.set()
-            leave.wait(10)
+            assert leave.wait(LONG)
 
     assert gc.isenabled()
     with no_collection():
         thread = threading.Thread(target=other)
         thread.start()
-        inside.wait(10)
+        assert inside.wait(LONG)
         assert not gc.isenabled()
     assert not gc.isenabled()
     leave.set()
-    thread.join(10)
+    thread.join()
     assert gc.isenabled()
     gc.disable()
     try:

@@ -11,9 +11,8 @@ for folder in (Path(__file__).parent, Path(__file__).parents[1] / "cas"):
     sys.path.insert(0, str(folder))
 
 from cas_cells import SCHEMA  # noqa: E402
+from reference.patience import QUICK  # noqa: E402
 from served import FakeRoutes, Running  # noqa: E402
-
-QUICK = {"retry_delay": 0.01, "max_retry_delay": 0.02, "request_timeout": 20.0, "total_timeout": 60.0}
 
 
 @pytest.fixture(autouse=True)

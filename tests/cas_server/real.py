@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 from ferrocyte.cas.constants import CellMetadataFeatures
+from reference.patience import LONG
 
 TYPES = {"T cell": "CL:0000084", "B cell": "CL:0000236", "natural killer cell": "CL:0000623"}
 GENES = [f"ENSG{i:011d}" for i in range(1, 81)]
@@ -112,9 +113,13 @@ class Process:
     def signal(self, number):
         self._process.send_signal(number)
 
+    def said(self, word):
+        """Whether it has logged something with this word."""
+        return any(word in line for line in self.log)
+
     def wait(self):
-        code = self._process.wait(60)
-        self._reader.join(10)
+        code = self._process.wait(LONG)
+        self._reader.join(LONG)
         self._process.stderr.close()
         return code
 

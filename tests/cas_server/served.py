@@ -12,6 +12,7 @@ from ferrocyte.cas.constants import CellMetadataFeatures
 from ferrocyte.cas.local import RouteError
 from ferrocyte.cas.server import References, Service
 from ferrocyte.cas.server._serve import make_server
+from reference.patience import LONG
 
 FIELDS = [f.value for f in CellMetadataFeatures]
 
@@ -126,12 +127,12 @@ class Running:
 
     def __enter__(self):
         self._thread.start()
-        assert self._listens.wait(20)
+        assert self._listens.wait(LONG)
         return self
 
-    def stop(self, wait=30.0):
+    def stop(self):
         self._server.should_exit = True
-        self._thread.join(wait)
+        self._thread.join(LONG)
         return not self._thread.is_alive()
 
     def __exit__(self, *exc):

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from cas_cells import cells
 from ferrocyte.cas.errors import AnnotationIncompleteError, CASWarning, QuotaExceededError
@@ -15,7 +14,8 @@ from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._limits import Refusal
 from ferrocyte.cas.server._quota import Quotas, week_of
 from ferrocyte.cas.server._tokens import Tokens
-from uploads import GENERAL, h5ad, on_schema, post
+from reference.patience import LONG
+from uploads import GENERAL, HTTP, h5ad, on_schema, post
 
 ONTOLOGY = "annotate-cell-type-ontology-aware-strategy"
 
@@ -32,7 +32,7 @@ class Account:
         self.quotas = Quotas(self.database)
 
     def quota(self):
-        return httpx.get(f"{self.server.url}{GENERAL}/quota", headers=self.headers).json()
+        return HTTP.get(f"{self.server.url}{GENERAL}/quota", headers=self.headers).json()
 
     def post(self, n=5, path=ONTOLOGY, file=None, **more):
         headers = {**self.headers, **more.pop("headers", {})}
@@ -119,7 +119,7 @@ def test_exact_between_processes(tmp_path):
 
     def ask(i):
         quotas = Quotas(one if i % 2 else two)
-        barrier.wait()
+        barrier.wait(LONG)
         for k in range(10):
             try:
                 counted.append(3 * quotas.count(user, 3, bytes([i, k])))

@@ -9,19 +9,17 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-from conftest import QUICK
 from ferrocyte.cas import AsyncCASClient, CASClient
 from ferrocyte.cas.errors import CASWarning
 from ferrocyte.cas.local import LocalTransport, Reference
 from ferrocyte.cli import main
 from real import TYPES, Process, cells, make_reference, reference_cells, write_10x
-from uploads import GENERAL, OPERATIONS
+from reference.patience import QUICK, until
+from uploads import GENERAL, HTTP, OPERATIONS
 
 PEER = os.environ.get("FERROCYTE_CAS_PEER_PYTHON", "")
 SCRIPT = Path(__file__).parents[1] / "interop/cas_peer.py"
@@ -50,6 +48,11 @@ def accounts(folder):
 def service(folder, accounts):
     with Process("--reference", folder / "small", "--tokens", accounts[0]) as process:
         yield process
+
+
+def children_of(pid, thread):
+    """The file that lists them, where Linux has one."""
+    return Path(f"/proc/{pid}/task/{thread}/children")
 
 
 def answers(client, adata):
@@ -120,9 +123,7 @@ def test_cells_in_a_file_are_served(tmp_path, monkeypatch):
         right = [TYPES[k] for k in adata.obs["kind"]]
         assert np.mean(adata.obs["cas_cell_type_ontology_term_id"] == right) > 0.9
         (tmp_path / "180.h5ad").rename(shown)
-        end = time.monotonic() + 60
-        while not any("reloaded" in line for line in process.log) and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: process.said("reloaded"))
         with pytest.warns(CASWarning, match="knows nothing of 1 cells: 200"):
             assert len(client.query_cells_by_ids([179, 200], ["cell_type"]).data) == 1
     # What is to be said about the cells is said in the log, which is JSON throughout.
@@ -135,7 +136,7 @@ def test_a_folder_that_is_exchanged_is_served_without_a_dropped_request(folder, 
     """Clients ask while the reference is exchanged, by SIGHUP: all are answered."""
     old, new = tmp_path / "ref", make_reference(tmp_path, "next", n=150)
     shutil.copytree(folder / "small", old)
-    stop, wrong, n = threading.Event(), [], [0]
+    stop, wrong, answered = threading.Event(), [], []
     adata = cells(6, 4)
     with Process("--reference", f"m={old}") as process:
 
@@ -143,7 +144,8 @@ def test_a_folder_that_is_exchanged_is_served_without_a_dropped_request(folder, 
             with CASClient("any.token", process.url, **{**QUICK, "num_attempts_per_chunk": 1}) as client:
                 while not stop.is_set():
                     try:
-                        n[0] += len(client.search_matrix(adata, chunk_size=2, show_progress=False).data)
+                        found = client.search_matrix(adata, chunk_size=2, show_progress=False)
+                        answered.append(len(found.data))
                     except Exception as err:  # whatever it is, it is kept
                         wrong.append(err)
                         return
@@ -151,28 +153,29 @@ def test_a_folder_that_is_exchanged_is_served_without_a_dropped_request(folder, 
         asking = [threading.Thread(target=ask) for _ in range(3)]
         for one in asking:
             one.start()
-        old.rename(tmp_path / "gone")
-        new.rename(old)
-        process.signal(signal.SIGHUP)
-        end = time.monotonic() + 30
-        while not any("reloaded" in line for line in process.log) and time.monotonic() < end:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        stop.set()
-        for one in asking:
-            one.join(60)
+        try:
+            until(lambda: answered or wrong)
+            old.rename(tmp_path / "gone")
+            new.rename(old)
+            process.signal(signal.SIGHUP)
+            until(lambda: process.said("reloaded"))
+            n = len(answered)
+            until(lambda: len(answered) > n + len(asking) or wrong)  # some were asked after the exchange
+        finally:
+            stop.set()
+            for one in asking:
+                one.join()
     assert not wrong
-    assert n[0] > 0
-    assert any("reloaded" in line for line in process.log)
+    assert set(answered) == {6}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_told_and_says_so(folder, number):
     with Process("--reference", folder / "small") as process:
-        assert httpx.get(f"{process.url}/healthz").is_success
+        assert HTTP.get(f"{process.url}/healthz").is_success
         broken = {"content": b"secret cells", "headers": {"content-type": "multipart/form-data; boundary=x"}}
         there = f"{process.url}{OPERATIONS}/nearest-neighbor-search"
-        assert httpx.post(there, **broken).status_code == 400
+        assert HTTP.post(there, **broken).status_code == 400
         process.signal(number)
         assert process.wait() == 0
     assert "secret" not in "".join(process.log)
@@ -180,27 +183,26 @@ def test_it_stops_when_told_and_says_so(folder, number):
     assert all(json.loads(line)["time"] for line in process.log)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
+@pytest.mark.skipif(not children_of("self", os.getpid()).exists(), reason="no such /proc here")
 def test_nothing_is_left_of_a_service_that_is_killed(folder):
     """Its readers end with their input."""
     with Process("--reference", folder / "small") as process:
         with CASClient("any.token", process.url, **QUICK) as client:
             client.search_matrix(cells(4, 7))
-        readers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        readers = children_of(process.pid, process.pid).read_text().split()
         assert readers
+        assert all(reads(pid) for pid in readers)
         process.signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in readers):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: not any(reads(pid) for pid in readers))
 
 
-def is_zombie(pid):
+def reads(pid):
+    """Whether this is a process that reads uploads; one that has ended has no command any more."""
     try:
-        return " Z " in Path(f"/proc/{pid}/stat").read_text()
+        return b"_reader.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return True
+        return False
 
 
 # The command ------------------------------------------------------------------------------------------
@@ -222,7 +224,7 @@ def test_tokens_by_command(tmp_path, folder, capsys):
             assert client.quota().left == 0
         assert main(["cas", "token", "revoke", *there, token.partition(".")[0]]) == 0
         headers = {"authorization": f"Bearer {token}"}
-        assert httpx.get(f"{process.url}{GENERAL}/quota", headers=headers).status_code == 401
+        assert HTTP.get(f"{process.url}{GENERAL}/quota", headers=headers).status_code == 401
     capsys.readouterr()
     assert main(["cas", "token", "list", *there]) == 0
     listed = capsys.readouterr().out

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 
 import anndata as ad
-import httpx
 import numpy as np
 import pytest
 from cas_cells import SCHEMA, cells, right
 from cas_server import ONTOLOGY, ontology_answer, search_answer, summary_answer
-from conftest import QUICK
 from ferrocyte.cas import AsyncCASClient
 from ferrocyte.cas.server._database import Database
-from uploads import GENERAL, OPERATIONS, h5ad, post
+from reference.patience import QUICK, until
+from uploads import GENERAL, HTTP, OPERATIONS, h5ad, post
 
 METHODS = {
     "annotate_matrix_cell_type_summary_statistics_strategy": summary_answer,
@@ -85,7 +83,7 @@ def test_files_as_anndata_writes_them(shared, kind):
 
 
 def test_answers_by_hand(shared):
-    get = httpx.Client(base_url=shared.url).get
+    get = lambda path: HTTP.get(shared.url + path)  # noqa: E731
     assert get(f"{GENERAL}/application-info").json()["default_feature_schema"] == "schema-1"
     assert get(f"{GENERAL}/feature-schema/schema-1").json() == SCHEMA
     resource = get(f"{GENERAL}/cell-ontology-resource/cl-1")
@@ -180,7 +178,7 @@ def ready(adata):
     ],
 )
 def test_statuses(shared, method, path, more, status):
-    found = httpx.request(method, shared.url + path, **more)
+    found = HTTP.request(method, shared.url + path, **more)
     assert found.status_code == status
     detail = found.json()["detail"]
     if status == 422:
@@ -228,14 +226,17 @@ def test_fields_of_forms(shared, path, fields, status, says):
     assert says in found.text
 
 
-def logged(caplog):
-    """The last request; it is logged after it was answered, so wait inside of `at_level`."""
-    for _ in range(500):
-        found = [r.fields for r in caplog.records if hasattr(r, "fields") and r.getMessage() == "request"]
-        if found:
-            return found[-1]
-        time.sleep(0.02)
-    raise AssertionError("nothing was logged")
+def logged(caplog, answer):
+    """What is logged of a request. That may come after its answer, so wait inside of `at_level`."""
+    trace = answer.headers["x-trace-id"]
+
+    def found():
+        told = [r.fields for r in caplog.records if r.getMessage() == "request"]
+        return [fields for fields in told if fields["trace_id"] == trace]
+
+    until(found)
+    (fields,) = found()
+    return fields
 
 
 def test_a_defect_tells_nothing(start, routes, caplog):
@@ -243,7 +244,7 @@ def test_a_defect_tells_nothing(start, routes, caplog):
     routes.breaks = RuntimeError("cell-0 has the secret count 17")
     with caplog.at_level("INFO", logger="ferrocyte.cas.server"):
         found = post(server, "nearest-neighbor-search", h5ad(ready(cells(n=2, extra=0))), model_name="first")
-        record = logged(caplog)
+        record = logged(caplog, found)
     assert (found.status_code, found.json()) == (500, {"detail": "Error processing request"})
     assert record["defect"].startswith("RuntimeError at served.py")
     assert "secret" not in json.dumps(record)
@@ -257,12 +258,12 @@ def test_a_defect_tells_nothing(start, routes, caplog):
 def test_ids_are_echoed_and_logged(shared, caplog):
     ids = {"x-client-session-id": "a-session", "x-client-action-id": "an-action"}
     with caplog.at_level("INFO", logger="ferrocyte.cas.server"):
-        found = httpx.get(f"{shared.url}{GENERAL}/list-models", headers=ids)
-        record = logged(caplog)
+        found = HTTP.get(f"{shared.url}{GENERAL}/list-models", headers=ids)
+        record = logged(caplog, found)
     assert {name: found.headers[name] for name in ids} == ids
     assert re.fullmatch(r"[0-9a-f]{32}", found.headers["x-trace-id"])
     assert (record["client_session_id"], record["status"]) == ("a-session", 200)
-    odd = httpx.get(f"{shared.url}{GENERAL}/list-models", headers={"x-client-action-id": "a b<script>"})
+    odd = HTTP.get(f"{shared.url}{GENERAL}/list-models", headers={"x-client-action-id": "a b<script>"})
     assert "x-client-action-id" not in odd.headers
 
 
@@ -272,7 +273,7 @@ def test_numbers_for_operators(start):
     for _ in range(3):
         assert post(server, "nearest-neighbor-search", file, model_name="first").is_success
     post(server, "nearest-neighbor-search", file, model_name="none")
-    page = httpx.get(f"{server.url}/metrics")
+    page = HTTP.get(f"{server.url}/metrics")
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = page.text.splitlines()
     path = f"{OPERATIONS}/nearest-neighbor-search"
@@ -286,7 +287,7 @@ def test_numbers_for_operators(start):
 
 
 def test_every_route_is_described(shared):
-    described = httpx.get(f"{shared.url}/api/openapi.json").json()
+    described = HTTP.get(f"{shared.url}/api/openapi.json").json()
     there = {
         (method, re.sub(r"\{\w+\}", "{}", route.path))
         for route in shared.app.routes
@@ -301,21 +302,21 @@ def test_every_route_is_described(shared):
     assert told <= there
     refs = set(re.findall(r"#/components/schemas/([\w.]+)", json.dumps(described)))
     assert refs <= set(described["components"]["schemas"])
-    page = httpx.get(f"{shared.url}/api/docs")
+    page = HTTP.get(f"{shared.url}/api/docs")
     assert "annotate-cell-type-ontology-aware-strategy" in page.text
     assert "http" not in page.text.replace("http-equiv", "")
 
 
 def test_other_names_of_this_machine_are_refused_without_tokens(shared, start, tmp_path):
     there = f"{shared.url}/healthz"
-    assert httpx.get(there, headers={"host": "evil.example"}).status_code == 421
-    assert httpx.get(there, headers={"host": "localhost:1"}).is_success
-    assert httpx.get(there, headers={"host": "[::1]:80"}).is_success
+    assert HTTP.get(there, headers={"host": "evil.example"}).status_code == 421
+    assert HTTP.get(there, headers={"host": "localhost:1"}).is_success
+    assert HTTP.get(there, headers={"host": "[::1]:80"}).is_success
     guarded = start(database=Database(tmp_path / "tokens.db"))
-    assert httpx.get(f"{guarded.url}/healthz", headers={"host": "cas.example"}).is_success
+    assert HTTP.get(f"{guarded.url}/healthz", headers={"host": "cas.example"}).is_success
 
 
 def test_feedback_leads_to_the_form(start):
     server = start(feedback_url="https://forms.example/1")
-    found = httpx.get(f"{server.url}{GENERAL}/feedback/answer?client_session_id=1&client_action_id=2")
+    found = HTTP.get(f"{server.url}{GENERAL}/feedback/answer?client_session_id=1&client_action_id=2")
     assert (found.status_code, found.headers["location"]) == (307, "https://forms.example/1")

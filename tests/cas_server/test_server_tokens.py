@@ -7,7 +7,6 @@ import sqlite3
 import stat
 import time
 
-import httpx
 import pytest
 from cas_cells import cells
 from ferrocyte._errors import FileFormatError, InvalidOptionError
@@ -17,7 +16,7 @@ from ferrocyte.cas.server._database import Database
 from ferrocyte.cas.server._limits import Refusal
 from ferrocyte.cas.server._serve import make_service
 from ferrocyte.cas.server._tokens import Tokens
-from uploads import GENERAL, OPERATIONS, h5ad, on_schema, post
+from uploads import GENERAL, HTTP, OPERATIONS, h5ad, on_schema, post
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def guarded(start, tmp_path, tokens):
 def test_a_token_opens_the_door(guarded, database, tokens, make_client):
     token = tokens.create(database.add_user("ann", "ann@x.org"))
     assert len(token.split(".")) == 2
-    found = httpx.get(f"{guarded.url}{GENERAL}/validate-token", headers=bearer(token)).json()
+    found = HTTP.get(f"{guarded.url}{GENERAL}/validate-token", headers=bearer(token)).json()
     assert found == {"username": "ann", "email": "ann@x.org", "should_ask_for_feedback": False}
     assert len(make_client(guarded, token).search_matrix(cells()).data) == 23
     with pytest.raises(AuthenticationError):
@@ -67,7 +66,7 @@ def test_a_token_opens_the_door(guarded, database, tokens, make_client):
 )
 def test_others_do_not(guarded, header):
     for path in (f"{GENERAL}/list-models", f"{GENERAL}/quota", "/metrics", f"{OPERATIONS}/cache-info"):
-        found = httpx.get(guarded.url + path, headers={"authorization": header} if header else {})
+        found = HTTP.get(guarded.url + path, headers={"authorization": header} if header else {})
         assert found.status_code == 401
         assert found.headers["www-authenticate"] == "Bearer"
     upload = post(guarded, "annotate", b"junk", headers={"authorization": header} if header else None)
@@ -76,10 +75,10 @@ def test_others_do_not(guarded, header):
 
 def test_some_routes_need_none(guarded):
     for path in (f"{GENERAL}/application-info", "/healthz", "/api/docs", "/api/openapi.json"):
-        assert httpx.get(guarded.url + path).is_success
-    asked = httpx.post(f"{guarded.url}{GENERAL}/validate-client-version", json={"client_version": "1.8.0"})
+        assert HTTP.get(guarded.url + path).is_success
+    asked = HTTP.post(f"{guarded.url}{GENERAL}/validate-client-version", json={"client_version": "1.8.0"})
     assert asked.json()["is_valid"] is True
-    assert "security" in httpx.get(f"{guarded.url}/api/openapi.json").json()
+    assert "security" in HTTP.get(f"{guarded.url}/api/openapi.json").json()
 
 
 def test_the_secret_of_another_token_is_wrong(database, tokens):
@@ -101,7 +100,7 @@ def test_hashing_is_slow_once(database, tokens):
 
 def test_revoked_tokens_are_refused_at_once(guarded, database, tokens):
     token = tokens.create(database.add_user("ann"))
-    ask = lambda: httpx.get(f"{guarded.url}{GENERAL}/quota", headers=bearer(token))  # noqa: E731
+    ask = lambda: HTTP.get(f"{guarded.url}{GENERAL}/quota", headers=bearer(token))  # noqa: E731
     assert ask().is_success
     tokens.revoke(token.partition(".")[0])
     assert ask().status_code == 401
@@ -135,13 +134,13 @@ def test_only_administrators(guarded, database, tokens):
     ann = tokens.create(database.add_user("ann", "ann@x.org", lifetime_quota=10))
     root = tokens.create(database.add_user("root", admin=True))
     path = f"{guarded.url}{GENERAL}/increase-quota/ann@x.org"
-    assert httpx.post(path, headers=bearer(ann)).status_code == 403
-    assert httpx.get(f"{guarded.url}{OPERATIONS}/cache-info", headers=bearer(ann)).status_code == 403
-    raised = httpx.post(path, headers=bearer(root)).json()
+    assert HTTP.post(path, headers=bearer(ann)).status_code == 403
+    assert HTTP.get(f"{guarded.url}{OPERATIONS}/cache-info", headers=bearer(ann)).status_code == 403
+    raised = HTTP.post(path, headers=bearer(root)).json()
     assert (raised["lifetime_quota"], raised["quota_increased"]) == (200_000, True)
-    mine = httpx.get(f"{guarded.url}{GENERAL}/quota", headers=bearer(ann)).json()
+    mine = HTTP.get(f"{guarded.url}{GENERAL}/quota", headers=bearer(ann)).json()
     assert mine["remaining_lifetime_quota"] == 200_000
-    info = httpx.get(f"{guarded.url}{OPERATIONS}/cache-info", headers=bearer(root)).json()
+    info = HTTP.get(f"{guarded.url}{OPERATIONS}/cache-info", headers=bearer(root)).json()
     assert [len(t) for t in info] == [4, 4]
 
 
@@ -150,10 +149,10 @@ def test_opting_out(guarded, database, tokens):
     with database.transaction() as db:
         db.execute("UPDATE users SET asks_for_feedback = 1")
     path = f"{guarded.url}{GENERAL}/"
-    assert httpx.get(path + "validate-token", headers=bearer(token)).json()["should_ask_for_feedback"] is True
-    out = httpx.post(path + "feedback/opt-out", headers=bearer(token)).json()
+    assert HTTP.get(path + "validate-token", headers=bearer(token)).json()["should_ask_for_feedback"] is True
+    out = HTTP.post(path + "feedback/opt-out", headers=bearer(token)).json()
     assert out["should_ask_for_feedback"] is False
-    assert httpx.get(path + "validate-token", headers=bearer(token)).json() == out
+    assert HTTP.get(path + "validate-token", headers=bearer(token)).json() == out
 
 
 def test_a_user_keeps_what_is_not_given_again(database):

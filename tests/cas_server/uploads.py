@@ -10,8 +10,13 @@ import httpx
 import numpy as np
 import scipy.sparse as sp
 from cas_cells import SCHEMA
+from reference.patience import LONG
 
-HTTP = httpx.Client(trust_env=False)  # to make one for each request takes longer than the request
+# One for all: to make one for each request takes longer than the request. No connection is used twice, and so
+# none that a service is about to close.
+HTTP = httpx.Client(
+    trust_env=False, timeout=LONG, limits=httpx.Limits(max_keepalive_connections=0, max_connections=None)
+)
 GENERAL, OPERATIONS = "/api/cellarium-general", "/api/cellarium-cell-operations"
 
 
@@ -34,12 +39,11 @@ def on_schema(n=4, seed=0, kind="csr", schema=SCHEMA, prefix="cell"):
     return out
 
 
-def post(server, path, file, headers=None, timeout=60.0, **fields):
+def post(server, path, file, headers=None, **fields):
     """A form with a file."""
     return HTTP.post(
         f"{server.url}{OPERATIONS}/{path}",
         files={"file": ("adata.h5ad", file, "application/octet-stream")},
         data=fields,
         headers=headers,
-        timeout=timeout,
     )
