@@ -2,6 +2,7 @@
 
     python benches/truth.py                                  # cells of `ferrocyte.datasets.simulate`
     python benches/truth.py --small --ours-only              # a minute
+    python benches/truth.py --sets shallow "twelve fates"    # hard ones: rare fates, few and uneven counts
     python benches/truth.py --files a.h5ad b.h5ad            # more sets that know their fates
 
 Both sides read the same file and do the same, see `truth_worker.py`. Fates are judged on cells that have not
@@ -12,6 +13,9 @@ identification over numbers of macrostates from 2 to three more than there are f
 `simulate` gives: `obsm["true_fate"]` and `["X_low"]`, `uns["fate_names"]`, `obs` with `leaf`, `terminal`,
 `cell_type` and `pseudotime`; velocity is used, too, where there are layers `Ms` and `velocity` or
 `true_spliced` and `true_velocity`.
+
+The sets of `HARD` are what a laboratory would see, see `observed`: nothing of the simulation but counts, the
+names of cell types, and a pseudotime with errors. There, macrostates miss fates.
 
 The peer needs an environment of its own; its interpreter is given by `--peer` or `FERROCYTE_PEER_PYTHON`.
 """
@@ -39,6 +43,30 @@ SETS: dict[str, dict[str, Any]] = {
     "nested, noisy": {"n_cells": 3000, "n_genes": 500, "tree": "nested", "seed": 3, "noise": 0.3},
     "blood": {"n_cells": 3000, "n_genes": 500, "tree": "blood", "seed": 4},
 }
+# Fates of 1.5 to 25 % of the cells.
+TWELVE = {
+    "stem": {"parent": None, "duration": 1.0},
+    **{k: {"parent": "stem", "duration": d, "prob": p} for k, d, p in
+       (("P", 1.0, 0.45), ("Q", 0.9, 0.35), ("R", 1.1, 0.2))},
+    **{k: {"parent": "P", "duration": d, "prob": p} for k, d, p in
+       (("A", 1.3, 0.5), ("B", 1.1, 0.25), ("C", 1.4, 0.15), ("D", 0.8, 0.07), ("E", 0.6, 0.03))},
+    **{k: {"parent": "Q", "duration": d, "prob": p} for k, d, p in
+       (("F", 1.2, 0.55), ("G", 1.0, 0.3), ("H", 0.9, 0.1), ("I", 0.7, 0.05))},
+    **{k: {"parent": "R", "duration": d, "prob": p} for k, d, p in
+       (("J", 1.3, 0.6), ("K", 0.9, 0.3), ("L", 0.8, 0.1))},
+}  # fmt: skip
+HARD: dict[str, dict[str, Any]] = {
+    "shallow": {
+        "n_cells": 2000,
+        "n_genes": 300,
+        "tree": "nested",
+        "seed": 5,
+        "depth": 0.3,
+        "dispersion": 0.5,
+    },
+    "twelve fates": {"n_cells": 2000, "n_genes": 300, "tree": TWELVE, "seed": 6, "depth": 0.5},
+}
+TIME_ERROR = 0.15  # standard deviation, in units of pseudotime
 SMALL: dict[str, dict[str, Any]] = {
     "bifurcation": {"n_cells": 800, "n_genes": 150, "tree": "bifurcation", "seed": 1},
     "nested": {"n_cells": 1000, "n_genes": 200, "tree": "nested", "seed": 3},
@@ -65,6 +93,7 @@ def options() -> argparse.Namespace:
     p.add_argument("--peer", default=peer, help="interpreter of the peer's environment (%(default)s)")
     p.add_argument("--files", nargs="*", type=Path, default=[], help="h5ad files with known fates")
     p.add_argument("--small", action="store_true", help="two small simulations only")
+    p.add_argument("--sets", nargs="+", choices=[*SETS, *HARD], help="these simulations; default: easy ones")
     p.add_argument("--ours-only", action="store_true", help="do not run the peer")
     p.add_argument("--record", type=Path, default=HERE / "record", help="where the table goes (%(default)s)")
     p.add_argument("--name", default="truth", help="name in the file of the record (%(default)s)")
@@ -83,13 +112,44 @@ def with_graph(adata: Any) -> Any:
     return adata
 
 
+def observed(adata: Any, seed: int) -> Any:
+    """The same cells as a laboratory sees them: everything from counts, pseudotime with errors."""
+    import scanpy as sc
+    import scipy.sparse as sp
+
+    n = adata.n_obs
+    counts = sc.AnnData(adata.X.copy())
+    sc.pp.normalize_total(counts)
+    sc.pp.log1p(counts)
+    sc.pp.pca(counts, n_comps=20, random_state=0)
+    sc.pp.neighbors(counts, n_neighbors=30, random_state=0)
+    adata.obsp.update(counts.obsp)
+    adata.uns["neighbors"] = counts.uns["neighbors"]
+    depth = np.asarray((adata.layers["spliced"] + adata.layers["unspliced"]).sum(axis=1)).ravel()
+    among = (counts.obsp["connectivities"] > 0).astype(float) + sp.eye(n)
+    mean = (
+        sp.diags(1 / np.asarray(among.sum(axis=1)).ravel())
+        @ among
+        @ sp.diags(np.median(depth) / np.maximum(depth, 1))
+    )
+    for layer, key in (("Ms", "spliced"), ("Mu", "unspliced")):
+        adata.layers[layer] = (mean @ adata.layers[key]).toarray().astype(np.float32)
+    beta, gamma = adata.var["beta"].to_numpy(), adata.var["gamma"].to_numpy()
+    adata.layers["velocity"] = (beta * adata.layers["Mu"] - gamma * adata.layers["Ms"]).astype(np.float32)
+    error = TIME_ERROR * np.random.default_rng(seed).normal(size=n)
+    adata.obs["pseudotime"] = np.maximum(adata.obs["pseudotime"] + error, 0)
+    return adata
+
+
 def data(opts: argparse.Namespace, scratch: Path) -> dict[str, tuple[Path, list[str]]]:
     """Name -> file and the kernels that it has data for."""
     import anndata as ad
     from ferrocyte.datasets import simulate
 
     found = {}
-    made = {name: simulate(**spec) for name, spec in (SMALL if opts.small else SETS).items()}
+    specs = {name: (SETS | HARD)[name] for name in opts.sets} if opts.sets else SMALL if opts.small else SETS
+    made = {name: simulate(**spec) for name, spec in specs.items()}
+    made |= {name: observed(made[name], HARD[name]["seed"]) for name in specs if name in HARD}
     made |= {path.stem: ad.read_h5ad(path) for path in opts.files}
     for i, (name, adata) in enumerate(made.items()):
         adata = with_graph(adata)
