@@ -238,6 +238,9 @@ def test_a_figure_that_is_shown_is_not_returned(adata):
     """A notebook would print it below the picture."""
     assert fc.pl.aggregate_fate_probabilities(adata, "heatmap", show=True) is None
     assert fc.pl.circular_projection(adata, "half", show=True) is None
+    table = pd.DataFrame({"eigengap": [0.1, 0.2], "why": ["", "yes"]}, index=[2, 3])
+    assert fc.pl.plot_n_states(table, show=True) is None
+    assert len(fc.pl.plot_n_states(table, show=False)) == 1
     assert fc.pl.aggregate_fate_probabilities(adata, "heatmap", show=False) is not None
 
 

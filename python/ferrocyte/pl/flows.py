@@ -152,7 +152,7 @@ def plot_flow(
     save: str | os.PathLike[str] | None = None,
     show: bool | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes | None:
     """Draw the flows between all clusters of a time course.
 
     At each time, clusters are stacked blocks, as high as their shares of cells. Bands lead from each block to
@@ -187,7 +187,8 @@ def plot_flow(
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.axes.Axes or None
+        None when the figure is shown.
 
     Raises
     ------
@@ -205,7 +206,15 @@ def plot_flow(
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch, Rectangle
 
-    from ferrocyte.pl._common import category_colors, drawing, finish, legend_place, paper, place_legend
+    from ferrocyte.pl._common import (
+        category_colors,
+        drawing,
+        finish,
+        is_shown,
+        legend_place,
+        paper,
+        place_legend,
+    )
 
     check_number(min_flow, "min_flow", low=0.0, high=1.0)
     check_number(gap, "gap", low=0.0, high=1.0)
@@ -248,7 +257,7 @@ def plot_flow(
         columns = 1 + (len(handles) - 1) // 16
         place_legend(axes, legend_loc, handles, frameon=False, fontsize="small", ncols=columns)
         finish(axes, save=save, show=show, dpi=dpi, ours=ours)
-    return axes
+    return None if is_shown(save, show, ours=ours) else axes
 
 
 def _block_tops(shares: pd.DataFrame, gap: float) -> dict[Any, dict[Any, tuple[float, float]]]:

@@ -77,7 +77,7 @@ def plot_n_states(
     save: str | os.PathLike[str] | None = None,
     show: bool | None = None,
     **kwargs: Any,
-) -> list[Axes]:
+) -> list[Axes] | None:
     """Draw one panel per criterion for the number of macrostates.
 
     The recommended number stands out; numbers that something speaks against are hollow.
@@ -101,7 +101,8 @@ def plot_n_states(
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    list of matplotlib.axes.Axes or None
+        None when the figure is shown.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def plot_n_states(
 
     from matplotlib.ticker import MaxNLocator
 
-    from ferrocyte.pl._common import finish, known_keywords, paper, root_figure
+    from ferrocyte.pl._common import finish, is_shown, known_keywords, paper, root_figure
     from ferrocyte.pl._panels import panels
 
     numbers = n_states_frame(table)
@@ -157,7 +158,7 @@ def plot_n_states(
         if title:
             figure.suptitle(textwrap.fill(title, wide), fontsize=10)
         finish(axes[0], save=save, show=show, dpi=dpi, ours=ours)
-    return axes
+    return None if is_shown(save, show, ours=ours) else axes
 
 
 def _title(table: pd.DataFrame, best: pd.Index) -> str:
