@@ -27,6 +27,8 @@ class ConnectivityKernel(GraphMembers, UnidirectionalKernel):
         Warn if the graph falls into parts.
     check_symmetric : bool, default True
         Warn if the graph is not symmetric.
+    **kwargs
+        See :class:`Kernel`.
 
     Raises
     ------

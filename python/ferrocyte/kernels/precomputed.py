@@ -39,6 +39,8 @@ class PrecomputedKernel(UnidirectionalKernel):
         Direction; by default that of the kernel, or what the key says, or None.
     copy : bool, default False
         Copy the matrix.
+    **kwargs
+        None is known; there so that a misspelt one can be named.
 
     Raises
     ------

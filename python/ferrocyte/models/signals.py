@@ -63,7 +63,13 @@ class Signal(abc.ABC):
 
     @abc.abstractmethod
     def validate(self, adata: AnnData) -> None:
-        """Raise if `adata` has no such numbers."""
+        """Raise if `adata` has no such numbers.
+
+        Parameters
+        ----------
+        adata : AnnData
+            Where they would be. Not changed.
+        """
 
     @abc.abstractmethod
     def _read(self, adata: AnnData) -> NDArray[Any]:
@@ -127,6 +133,11 @@ class Gene(Signal):
 
     def validate(self, adata: AnnData) -> None:
         """Raise if there is no such gene.
+
+        Parameters
+        ----------
+        adata : AnnData
+            Where it would be. Not changed.
 
         Raises
         ------
@@ -196,6 +207,11 @@ class Obs(Signal):
     def validate(self, adata: AnnData) -> None:
         """Raise if there is no such column.
 
+        Parameters
+        ----------
+        adata : AnnData
+            Where it would be. Not changed.
+
         Raises
         ------
         MissingDataError (a KeyError)
@@ -242,6 +258,11 @@ class Obsm(Signal):
 
     def validate(self, adata: AnnData) -> None:
         """Raise if there is no such column.
+
+        Parameters
+        ----------
+        adata : AnnData
+            Where it would be. Not changed.
 
         Raises
         ------
