@@ -1,14 +1,24 @@
 """What all tests share: the slow obvious versions are importable as `reference`, figures need no screen."""
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Numba, which scanpy needs, nowhere does without its cache; without a home it gets one while tests run.
+if not os.access(os.path.expanduser("~"), os.W_OK):
+    cache = tempfile.mkdtemp(prefix="ferrocyte-tests-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
+        os.environ.setdefault(name, cache)
 
 # A shell starts jobs in the background with Ctrl-C ignored, and what they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -101,6 +101,7 @@ def test_the_quota_is_told(files, server, capsys):
 
 
 def test_nobody_listens(files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
     monkeypatch.setenv("CAS_API_URL", "http://127.0.0.1:9")
     for verb in (["models"], ["quota"], ["annotate", str(files / "cells.h5ad"), "--out", "x.csv"]):
         assert main(call(files, *verb)) == 6
