@@ -296,6 +296,15 @@ def test_scans_reuse_one_basis(monkeypatch):
     g.tsi(3, ["a", "c"], "clusters", n_cells=5)
 
 
+def test_identification_of_nothing_and_with_unknown_keywords():
+    g = three().compute_schur(3)
+    with pytest.raises(InvalidOptionError, match="at least one terminal state"):
+        g.tsi(3, [], "clusters")
+    with pytest.raises(TypeError, match=r"no keyword 'colour'.*`compute_schur`: n_components"):
+        g.tsi(3, ["a"], "clusters", colour=1)
+    assert g._tsi is None
+
+
 def test_cells_of_states():
     from ferrocyte.estimators._states import assign_cells, warn_of_small
 

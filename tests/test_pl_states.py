@@ -116,6 +116,8 @@ def test_what_is_not_there(adata, states, chi):
         states_frame(adata, states, subset=["a", "c"])
     with pytest.raises(InvalidOptionError, match="at least 1 state"):
         states_frame(adata, states, subset=[])
+    with pytest.raises(InvalidOptionError, match="at least 1 state"):
+        states_frame(adata, chi, subset=[])
     with pytest.raises(KeyError, match="Invalid lineage name"):
         states_frame(adata, chi, subset="c")
     with pytest.raises(InvalidDataError, match="6 cells, found 4"):
@@ -395,7 +397,9 @@ def test_unknown_keywords(adata, states):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("wrong", [{"color": "nobody"}, {"legend_loc": "here"}, {"basis": "tsne"}])
+@pytest.mark.parametrize(
+    "wrong", [{"color": "nobody"}, {"legend_loc": "here"}, {"basis": "tsne"}, {"cmap": "no"}]
+)
 def test_failures_leave_no_figure(adata, states, wrong):
     with pytest.raises((MissingDataError, InvalidOptionError)):
         plot_states(adata, states, **wrong)

@@ -102,6 +102,8 @@ class ComparisonMembers(MacrostateMembers):
                 "Expected `terminal_states` and `cluster_key`: there is no earlier `.tsi()` of at least "
                 f"{n_macrostates} macrostates to take them from."
             )
+        if not len(terminal_states):
+            raise InvalidOptionError("Expected at least one terminal state to look for, found none.")
         options = dict(kwargs)
         n_cells, weight_key = options.pop("n_cells", 30), options.pop("weight_key", None)
         n_cells = None if n_cells is None else check_count(n_cells, "n_cells")

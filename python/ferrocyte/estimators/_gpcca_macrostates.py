@@ -353,6 +353,7 @@ class MacrostateMembers(TermStatesEstimator):
         self, n_states: int, options: dict[str, Any]
     ) -> tuple[Schur, tuple[Schur, dict[str, Any]] | None]:
         """A Schur decomposition for so many states; once more as the second item if it is a new one."""
+        _check_schur_options(options)
         x, r = self.schur_vectors, self.schur_matrix
         if x is not None and r is not None and not options:
             stored = Schur(x, r, eigenvalues_of(r), 0.0, 0)
@@ -377,8 +378,7 @@ def _check_schur_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise InvalidTypeError(
-                f"There is no keyword {name!r}. Beside its own, `compute_macrostates` takes those of "
-                f"`compute_schur`: {', '.join(known)}."
+                f"There is no keyword {name!r}. Others are taken for `compute_schur`: {', '.join(known)}."
             )
 
 

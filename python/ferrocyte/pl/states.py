@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["merge_states", "plot_states", "states_frame"]
 
 Mode = Literal["embedding", "time"]
+NONE_CHOSEN = "Expected at least 1 state in `states`, found none. Pass `None` for all."
 
 
 def states_frame(
@@ -103,7 +104,10 @@ def _n_columns(adata: AnnData, basis: str) -> int:
 def _some_lineages(values: Lineage, subset: str | Sequence[str] | None) -> Lineage:
     if subset is None:
         return values
-    chosen: Lineage = values[[subset] if isinstance(subset, str) else list(subset)]
+    wanted = [subset] if isinstance(subset, str) else list(subset)
+    if not wanted:
+        raise InvalidOptionError(NONE_CHOSEN)
+    chosen: Lineage = values[wanted]
     return chosen
 
 
@@ -117,7 +121,7 @@ def _some_states(states: pd.Series, subset: str | Sequence[str] | None) -> pd.Ca
         if name not in values.categories:
             raise InvalidOptionError(f"Invalid state {name!r}.{suggest(name, values.categories)}")
     if not wanted:
-        raise InvalidOptionError("Expected at least 1 state in `states`, found none. Pass `None` for all.")
+        raise InvalidOptionError(NONE_CHOSEN)
     return values.set_categories(wanted)
 
 
@@ -258,6 +262,7 @@ def plot_states(
     >>> ax = fc.pl.plot_states(adata, g.macrostates_memberships, show=False)
     """
     from ferrocyte.pl._common import category_colors, finish, root_figure
+    from ferrocyte.pl._heatmap import as_colormap
     from ferrocyte.pl._keywords import CELL_KEYWORDS, FRAME_KEYWORDS, sort_keywords
     from ferrocyte.pl._panels import panels, spread_titles
     from ferrocyte.pl._state_panels import StatePanels
@@ -267,6 +272,7 @@ def plot_states(
     components = options.pop("components", None) or (1, 2)
     frame = {key: options.pop(key, None) for key in FRAME_KEYWORDS}
     options.setdefault("cmap", cmap)
+    as_colormap(options["cmap"])
     along_time = mode == "time"
     if along_time and time_key is None:
         raise MissingDataError("Expected `time_key` to name a time in `adata.obs` for `mode='time'`.")
