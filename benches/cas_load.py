@@ -73,8 +73,8 @@ class Service:
         self._command += ["--reference", str(reference)]
         self._command += [] if tokens is None else ["--tokens", str(tokens)]
         self._lock = threading.Lock()
-        # For each start, seconds since then and MB in use.
-        self.memory: list[list[tuple[float, int]]] = []
+        # For each start: seconds since then, MB of the service, MB of the processes that read uploads.
+        self.memory: list[list[tuple[float, int, int]]] = []
         self.starts = 0
         self.listens: float | None = None
         self.statuses: dict[int, int] = {}
@@ -107,15 +107,16 @@ class Service:
         pid = self.process.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            kilobytes = sum(map(resident, (pid, *children)))
+            own, readers = resident(pid), sum(map(resident, children))
         except OSError:  # one of them has just ended
             return
-        self.memory[-1].append((time.monotonic() - self._begin, kilobytes // 1024))
+        self.memory[-1].append((time.monotonic() - self._begin, own // 1024, readers // 1024))
 
-    def grown(self) -> list[int]:
-        """Medians, in MB, of four equal parts of the longest life, without its first 5 seconds."""
-        found = [mb for age, mb in max(self.memory, key=len) if age > 5]
-        return [int(np.median(part)) for part in np.array_split(found, 4)] if len(found) >= 4 else []
+    def grown(self) -> list[list[int]]:
+        """Medians, in MB, of service and readers, in four parts of the longest life without its first 5 s."""
+        found = [mb for age, *mb in max(self.memory, key=len) if age > 5]
+        parts = np.array_split(found, 4) if len(found) >= 4 else []
+        return [np.median(part, axis=0).astype(int).tolist() for part in parts]
 
     def end(self, number: int) -> None:
         self.process.send_signal(number)
@@ -210,7 +211,7 @@ async def run(args: argparse.Namespace, folder: Path) -> dict[str, object]:
             expected[i % 4] += outcome[0]
     seconds = np.concatenate([o[2] for o in done]) if done else np.zeros(1)
     database.close()
-    late = [mb for life in service.memory for age, mb in life if age > 5]
+    late = [own + readers for life in service.memory for age, own, readers in life if age > 5]
     return {
         "machine": describe(),
         "seconds": args.seconds,
@@ -227,7 +228,7 @@ async def run(args: argparse.Namespace, folder: Path) -> dict[str, object]:
         "call_p50_s": round(float(np.percentile(seconds, 50)), 3),
         "call_p95_s": round(float(np.percentile(seconds, 95)), 3),
         "memory_mb": [min(late), max(late)] if late else [],
-        "memory_of_the_longest_life_mb": service.grown(),
+        "memory_of_the_longest_life_mb, service and readers": service.grown(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 from cas_cells import SCHEMA
 from ferrocyte.cas._upload import GeneList
-from ferrocyte.cas.server._limits import Limits
+from ferrocyte.cas.server._limits import Limits, Refusal
+from ferrocyte.cas.server._uploads import Readers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference.patience import LONG
 from served import FakeRoutes, Running
+from starlette.datastructures import UploadFile
 from uploads import HTTP, OPERATIONS, h5ad, on_schema, post
 
 SEARCH = "nearest-neighbor-search"
@@ -144,11 +147,11 @@ def twice(file):
     file["X/indices"][...] = indices
 
 
-def inflating(file):
+def inflating(file, size=2**28):
     """A chunk that says it is small, and grows to 256 MB when it is unpacked."""
     n = file["X/data"].shape[0]
     rewrite(file, "X/data", shape=(n,), dtype="f4", chunks=(n,), compression="gzip")
-    file["X/data"].id.write_direct_chunk((0,), zlib.compress(bytes(2**28), 9))
+    file["X/data"].id.write_direct_chunk((0,), zlib.compress(bytes(size), 9))
 
 
 BAD = {
@@ -202,6 +205,28 @@ def test_bad_files(small, name):
     found = post(small, SEARCH, edited(change), model_name="first")
     assert (found.status_code, says in found.json()["detail"]) == (status, True), found.text
     assert post(small, SEARCH, h5ad(on_schema()), model_name="first").is_success
+
+
+def test_what_grows_is_stopped_long_before_memory_ends():
+    """A file is allowed what it declares, not all that a process may take; the next one is as before."""
+
+    async def read(readers, content):
+        return await readers.read(UploadFile(io.BytesIO(content)), GeneList(SCHEMA))
+
+    async def main():
+        readers = Readers(Limits(readers=1))
+        try:
+            with pytest.raises(Refusal) as caught:
+                await read(readers, edited(lambda file: inflating(file, 2**29)))
+            assert (caught.value.status, "damaged" in caught.value.detail) == (400, True)
+            for kind in ("csr", "csc", "dense"):
+                cells = await read(readers, h5ad(on_schema(kind=kind)))
+                assert (cells.counts.toarray() == on_schema(kind="dense").X).all()
+            assert readers.deaths == 0
+        finally:
+            await readers.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 # Filters that anndata writes: deflate, shuffle, fletcher32, lzf. Others may be plug-ins, that is, code.
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 LONGEST_NAME = 4096
 STRINGS_AT_A_TIME = 4096
+# Memory that any file may take beyond its own bytes, and then for each value of X that it declares: what is
+# packed in it can not grow for long.
+ANY_FILE, EACH_VALUE = 256 * 2**20, 80
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a defect
@@ -138,7 +146,7 @@ def strings(item: Any, path: str, n: int | None, most: int) -> list[str]:
                 raise Refused(400, f"{path!r} has a name of more than {LONGEST_NAME} bytes.")
             found.extend(block)
     else:
-        if kind.length > LONGEST_NAME or kind.length * dataset.shape[0] > LONGEST_NAME * 65536:
+        if kind.length > LONGEST_NAME or kind.length * dataset.shape[0] > LONGEST_NAME * 8192:
             raise Refused(400, f"{path!r} has names of {kind.length} bytes, more than {LONGEST_NAME}.")
         found = dataset[...].tolist()
     try:
@@ -190,6 +198,8 @@ def counts(item: Any, shape: tuple[int, int], most: int) -> dict[str, NDArray[An
     if indptr[0] != 0 or (np.diff(indptr) < 0).any():
         raise Refused(400, "X/indptr does not start at 0 or decreases: X is no valid sparse matrix.")
     n = int(indptr[-1])
+    if n <= most:
+        allow(ANY_FILE + n * EACH_VALUE)
     data = floats(child(item, "data", "X"), "X/data", n, most)
     indices = integers(child(item, "indices", "X"), "X/indices", n, most)
     if n and (indices.min() < 0 or indices.max() >= columns):
@@ -212,6 +222,7 @@ def from_dense(dataset: h5py.Dataset, shape: tuple[int, int], most: int) -> dict
         raise Refused(400, f"Expected X of shape {shape}, cells by genes, found {dataset.shape}.")
     if shape[0] * shape[1] > most:
         raise Refused(413, f"X has {shape[0] * shape[1]} values; the service takes {most} at a time.")
+    allow(ANY_FILE + shape[0] * shape[1] * EACH_VALUE)
     x = dataset[...]
     row, column = np.nonzero(x)
     return as_csr(x[row, column], column, np.bincount(row, minlength=shape[0]))
@@ -257,6 +268,8 @@ def read(content: bytes, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[st
 def answer(content: bytes, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """As `read`; everything that can be wrong with a file ends in a status and a detail."""
     try:
+        # HDF5 makes a copy of the file.
+        allow(ANY_FILE + 2 * len(content))
         return read(content, asked)
     except Refused as refused:
         return {"status": refused.status, "detail": refused.detail}, {}
@@ -265,24 +278,41 @@ def answer(content: bytes, asked: dict[str, Any]) -> tuple[dict[str, Any], dict[
     except Exception as err:  # whatever h5py makes of a damaged file
         kind = type(err).__name__
         return {"status": 400, "detail": f"The uploaded h5ad file is damaged ({kind} while reading it)."}, {}
+    finally:
+        allow(None)
 
 
 # The process ------------------------------------------------------------------------------------------
 
 
 def confine(extra_bytes: int) -> None:
-    """No more memory than this beyond what the program itself takes, and no core files."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
+    """No more memory than this beyond what the program itself takes, ever, and no core files."""
+    if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if (now := taken()) is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (now + extra_bytes, now + extra_bytes))
+
+
+def allow(extra_bytes: int | None) -> None:
+    """No more memory than this beyond what is taken now, until told otherwise; None for all of `confine`."""
+    now = taken()
+    if resource is None or now is None:
+        return
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if most == resource.RLIM_INFINITY:  # nobody has confined this process
+        return
+    limit = most if extra_bytes is None else min(most, now + extra_bytes)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+
+
+def taken() -> int | None:
+    """Memory of this process; None where the system does not tell."""
     try:
         with open("/proc/self/statm") as file:
-            taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (taken + extra_bytes, taken + extra_bytes))
+        return None
 
 
 def exactly(stream: BinaryIO, n: int) -> bytes:
