@@ -36,6 +36,16 @@ class OntologyMethods(Waiting):
         ------
         InvalidDataError
             If cells have no answer, or terms are not in the ontology of the model.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`CASClient.local`:
+
+        >>> results = client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False)
+        >>> client.insert_ontology_aware_response(results, new)
+        >>> labels = new.uns["cas_metadata"]["cl_labels"]
+        >>> new.obsm["cas_cl_scores"].shape == (new.n_obs, len(labels))
+        True
         """
         self._run(lambda: self._client.insert_ontology_aware_response(cas_ontology_aware_response, adata))
 
@@ -69,6 +79,16 @@ class OntologyMethods(Waiting):
         ------
         MissingDataError
             If there are no scores in `adata`.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`CASClient.local`:
+
+        >>> results = client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False)
+        >>> client.insert_ontology_aware_response(results, new)
+        >>> client.compute_most_granular_top_k_calls_single(new, 0.5, top_k=1, use_shortest_path=False)
+        >>> int((new.obs["cas_cell_type_label_1"] == "monocyte").sum())
+        23
         """
         self._run(
             lambda: self._client.compute_most_granular_top_k_calls_single(
@@ -106,6 +126,18 @@ class OntologyMethods(Waiting):
         ------
         MissingDataError
             If there are no scores in `adata`, or no such column.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`CASClient.local`:
+
+        >>> results = client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False)
+        >>> client.insert_ontology_aware_response(results, new)
+        >>> client.compute_most_granular_top_k_calls_cluster(
+        ...     new, 0.5, "leiden", top_k=1, use_shortest_path=False
+        ... )
+        >>> sorted(set(new.obs["cas_cell_type_label_1"]))
+        ['cell', 'hematopoietic stem cell', 'monocyte']
         """
         self._run(
             lambda: self._client.compute_most_granular_top_k_calls_cluster(
@@ -190,6 +222,15 @@ class OntologyMethods(Waiting):
         ------
         AnnotationIncompleteError, QuotaExceededError, CASError, FerrocyteError
             As the method that annotates; `adata` is as it was.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`CASClient.local`:
+
+        >>> client.annotate_into(new, strategy="summary", show_progress=False)
+        CellTypeSummaryStatisticsResults(104 cells)
+        >>> new.obs["cas_cell_type"].iloc[4], float(new.obs["cas_cell_type_score"].iloc[4])
+        ('monocyte', 0.9)
         """
         return self._job(
             lambda: self._client.annotate_into(

@@ -18,12 +18,14 @@ from ferrocyte.cas._upload import GeneList
 from ferrocyte.cas.errors import CASError, ClientTooOldError
 from ferrocyte.cas.models import CellOntologyResource, OntologicalColumnInfo
 
-__all__ = ["PROTOCOL_VERSION", "Model", "Quota", "Service"]
+__all__ = ["PROTOCOL_VERSION", "UNLIMITED", "Model", "Quota", "Service"]
 
 T = TypeVar("T")
 # The version of the protocol that is spoken here, which the service compares with the oldest it still speaks.
 PROTOCOL_VERSION = "1.8.0"
 GENERAL = "api/cellarium-general"
+# A weekly quota that says that nobody counts; the protocol has no word for it.
+UNLIMITED = 1_000_000_000
 # Seconds between lines about questions that are asked again, of which several are on their way at the start.
 _TELL_EVERY = 2.0
 _logger = logging.getLogger(__name__)
@@ -73,10 +75,12 @@ class Quota(BaseModel):
 
     def lines(self) -> list[str]:
         """For people."""
-        out = [
-            f"Weekly quota: {self.remaining_weekly_quota:,} of {self.weekly_quota:,} cells left; "
-            f"renewed on {self.quota_reset_date.replace('T', ' ')}"
-        ]
+        out = ["Weekly quota: unlimited"]
+        if self.weekly_quota < UNLIMITED:
+            out = [
+                f"Weekly quota: {self.remaining_weekly_quota:,} of {self.weekly_quota:,} cells left; "
+                f"renewed on {self.quota_reset_date.replace('T', ' ')}"
+            ]
         if self.lifetime_quota is None and self.remaining_lifetime_quota is None:
             out.append("Lifetime quota: unlimited")
         else:

@@ -61,11 +61,19 @@ connect_timeout, lookup_timeout, retry_delay, max_retry_delay, n_jobs, transport
 
     Examples
     --------
+    With `known` and `new`, cells whose types are known and others, as in :meth:`CASClient.local`; with a
+    service it is ``AsyncCASClient(api_token=...)``.
+
     >>> import asyncio
     >>> from ferrocyte.cas import AsyncCASClient
-    >>> async def main(adata):
-    ...     async with AsyncCASClient(api_token="…") as client:
-    ...         return await client.annotate_matrix_cell_type_ontology_aware_strategy(adata)
+    >>> async def main():
+    ...     async with AsyncCASClient.local(known, name="marrow") as client:
+    ...         return await asyncio.gather(
+    ...             client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False),
+    ...             client.search_matrix(new, show_progress=False),
+    ...         )
+    >>> asyncio.run(main())
+    [CellTypeOntologyAwareResults(104 cells), MatrixQueryResults(104 cells)]
     """
 
     def __init__(

@@ -72,9 +72,13 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
     Examples
     --------
     >>> from ferrocyte.cas import CASClient
-    >>> client = CASClient(api_token="…")  # doctest: +SKIP
+    >>> CASClient(api_token="token-of-your-account")  # asks nothing yet
+    CASClient('https://cellarium-cloud-api.cellarium.ai')
+    >>> client = CASClient()  # doctest: +SKIP
     >>> results = client.annotate_into(adata)  # doctest: +SKIP
     >>> adata.obs["cas_cell_type"]  # doctest: +SKIP
+
+    :meth:`local` makes a client that needs no service; its example runs anywhere.
     """
 
     def __init__(
@@ -152,8 +156,21 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
 
         Examples
         --------
-        >>> client = CASClient.local("reference.h5ad", cell_type_column="cell_type")  # doctest: +SKIP
-        >>> client.annotate_into(adata)  # doctest: +SKIP
+        >>> import ferrocyte as fc
+        >>> from ferrocyte.cas import CASClient
+        >>> types = {"Mono": "monocyte", "HSC/MPP": "hematopoietic stem cell"}
+        >>> cells = fc.datasets.bone_marrow()[::20].copy()
+        >>> cells.obs["cell_type"] = cells.obs["marker_group"].map(types)  # others are unknown
+        >>> known, new = cells[::2].copy(), cells[1::2].copy()
+        >>> client = CASClient.local(known, name="marrow")
+        >>> client.annotate_into(new, show_progress=False)
+        CellTypeOntologyAwareResults(104 cells)
+        >>> sorted(set(new.obs["cas_cell_type"]))
+        ['cell', 'hematopoietic stem cell', 'monocyte', 'progenitor cell']
+
+        A file with types in its column ``cell_type``, or a folder that was made from one:
+
+        >>> client = CASClient.local("reference.h5ad")  # doctest: +SKIP
         """
         out = cls.__new__(cls)
         Waiting.__init__(out, AsyncCASClient.local(reference, cell_type_column, n_jobs=n_jobs, **options))
@@ -163,7 +180,15 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
 
     @property
     def allowed_models_list(self) -> list[str]:
-        """Names of the models that the account may use."""
+        """Names of the models that the account may use.
+
+        Examples
+        --------
+        With `client` of the example of :meth:`local`:
+
+        >>> client.allowed_models_list
+        ['marrow']
+        """
         return self._run(self._client._models)
 
     def validate_model_name(self, model_name: str | None = None) -> None:
@@ -178,6 +203,15 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
         ------
         InvalidOptionError
             A `ValueError`; lists the models there are.
+
+        Examples
+        --------
+        With `client` of the example of :meth:`local`:
+
+        >>> client.validate_model_name("marow")
+        Traceback (most recent call last):
+            ...
+        ferrocyte._errors.InvalidOptionError: The service has no model 'marow'. Did you mean 'marrow'? ...
         """
         self._run(lambda: self._client.validate_model_name(model_name))
 
@@ -198,11 +232,27 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
         Quota
             `weekly_quota`, `remaining_weekly_quota`, `quota_reset_date`, `lifetime_quota`,
             `remaining_lifetime_quota` (None for unlimited) and `left`.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`local`:
+
+        >>> client.quota().left >= new.n_obs
+        True
         """
         return self._run(self._client.quota)
 
     def print_user_quota(self) -> None:
-        """Print how many cells the account may still annotate."""
+        """Print how many cells the account may still annotate.
+
+        Examples
+        --------
+        With `client` of the example of :meth:`local`, where nobody counts:
+
+        >>> client.print_user_quota()
+        Weekly quota: unlimited
+        Lifetime quota: unlimited
+        """
         print(*self.quota().lines(), sep="\n")
 
     # Counts -----------------------------------------------------------------------------------------
@@ -243,6 +293,14 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
             If there are no genes of the schema, or the values are no counts.
         MissingDataError
             If there is no such column or no `raw`.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`local`:
+
+        >>> sent = client.validate_and_sanitize_input_data(new, None, "X", "index")
+        >>> sent.X.dtype, sent.X.format, "total_mrna_umis" in sent.obs
+        (dtype('float32'), 'csr', True)
         """
         return self._run(
             lambda: self._client.validate_and_sanitize_input_data(
@@ -316,6 +374,16 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
             For input that can not be used; nothing was sent.
         AnnotationInterrupt
             A `KeyboardInterrupt` that carries what was answered.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`local`:
+
+        >>> results = client.annotate_matrix_cell_type_summary_statistics_strategy(new, show_progress=False)
+        >>> [(match.cell_type, match.cell_count) for match in results.data[4].matches]
+        [('monocyte', 9), ('hematopoietic stem cell', 1)]
+        >>> results.to_frame().shape
+        (189, 8)
         """
         return self._job(
             lambda: self._client.annotate_matrix_cell_type_summary_statistics_strategy(
@@ -373,6 +441,16 @@ feature_names_column_name
         ------
         AnnotationIncompleteError, QuotaExceededError, CASError, FerrocyteError
             As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`local`:
+
+        >>> results = client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False)
+        >>> {match.cell_type: round(match.score, 2) for match in results.data[4].matches}["monocyte"]
+        0.91
+        >>> results.to_frame().query("cell_type == 'monocyte' and score > 0.5").shape
+        (23, 4)
         """
         return self._job(
             lambda: self._client.annotate_matrix_cell_type_ontology_aware_strategy(
@@ -427,6 +505,15 @@ feature_names_column_name
         ------
         AnnotationIncompleteError, CASError, FerrocyteError
             As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
+
+        Examples
+        --------
+        With `client` and `new` of the example of :meth:`local`:
+
+        >>> results = client.search_matrix(new, show_progress=False)
+        >>> nearest = results.data[4].neighbors[0]
+        >>> client.query_cells_by_ids([nearest.cas_cell_index], ["cell_type"]).data[0].cell_type
+        'monocyte'
         """
         return self._job(
             lambda: self._client.search_matrix(
@@ -467,5 +554,14 @@ feature_names_column_name
         NotFoundError
             The public service has taken this away in 2026.
         InvalidOptionError, InvalidTypeError, CASError
+
+        Examples
+        --------
+        With `client` of the example of :meth:`local`; cells of a local reference are numbered by their rows:
+
+        >>> print(client.query_cells_by_ids([4, 2], ["cell_type"]).to_frame())
+           cas_cell_index                cell_type
+        0               4  hematopoietic stem cell
+        1               2                  unknown
         """
         return self._run(lambda: self._client.query_cells_by_ids(cell_ids, metadata_feature_names))

@@ -32,7 +32,20 @@ __all__ = [
 
 
 class CASError(FerrocyteError):
-    """Base of all errors of the annotation service."""
+    """Base of all errors of the annotation service.
+
+    Examples
+    --------
+    With `client` of the example of :meth:`ferrocyte.cas.CASClient.local`; whatever goes wrong between client
+    and service is caught like this:
+
+    >>> from ferrocyte.cas.errors import CASError
+    >>> try:
+    ...     print(client.allowed_models_list)
+    ... except CASError as error:
+    ...     print(error)
+    ['marrow']
+    """
 
 
 class CASWarning(FerrocyteWarning):
@@ -81,7 +94,16 @@ class CASConnectionError(CASHTTPError, ConnectionError):
 
 
 class UnreachableError(CASConnectionError):
-    """There is no service at the address: its host is unknown, or nobody listens on this machine."""
+    """There is no service at the address: its host is unknown, or nobody listens on this machine.
+
+    Examples
+    --------
+    >>> from ferrocyte.cas import CASClient
+    >>> CASClient("some.token", "http://127.0.0.1:9").validate_version()
+    Traceback (most recent call last):
+        ...
+    ferrocyte.cas.errors.UnreachableError: Nobody listens at http://127.0.0.1:9. Check the address...
+    """
 
 
 class CASTimeoutError(CASHTTPError, TimeoutError):
@@ -118,6 +140,13 @@ class ChunkFailure:
         How often the cells were sent; 0 if sending had stopped before.
     error : Exception
         The last error.
+
+    Examples
+    --------
+    >>> from ferrocyte.cas.errors import ChunkFailure, ServerError
+    >>> error = ServerError("Status 500: the service failed.", status=500)
+    >>> print(ChunkFailure(2, ("cell-8", "cell-9"), (8, 9), 500, 7, error))
+    chunk 2, 2 cell(s), 7 attempt(s): Status 500: the service failed.
     """
 
     chunk: int
@@ -155,6 +184,16 @@ class AnnotationIncompleteError(CASError):
         The answers there are, in input order, as the model the method returns.
     failures : list of ChunkFailure
         The cells without an answer and why.
+
+    Examples
+    --------
+    >>> from ferrocyte.cas.errors import AnnotationIncompleteError
+    >>> try:  # doctest: +SKIP
+    ...     results = client.search_matrix(adata)
+    ... except AnnotationIncompleteError as error:
+    ...     results = error.partial
+    ...     for failure in error.failures:
+    ...         print(failure.cell_names, failure.status, failure.error)
     """
 
     def __init__(

@@ -52,7 +52,20 @@ class _Results(_Model):
 
 
 class CellTypeSummaryStatisticsResults(_Results):
-    """For each cell the cell types among its nearest neighbors in the reference, with their distances."""
+    """For each cell the cell types among its nearest neighbors in the reference, with their distances.
+
+    Examples
+    --------
+    With `client` and `new` of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> results = client.annotate_matrix_cell_type_summary_statistics_strategy(new, show_progress=False)
+    >>> results
+    CellTypeSummaryStatisticsResults(104 cells)
+    >>> results.data[4].matches[0].cell_type
+    'monocyte'
+    >>> CellTypeSummaryStatisticsResults.model_validate_json(results.model_dump_json()) == results
+    True
+    """
 
     class DatasetStatistics(_Model):
         """Neighbors that come from one dataset."""
@@ -114,7 +127,18 @@ class CellTypeSummaryStatisticsResults(_Results):
 
 
 class CellTypeOntologyAwareResults(_Results):
-    """For each cell a score for terms of the Cell Ontology, where a term collects what is below it."""
+    """For each cell a score for terms of the Cell Ontology, where a term collects what is below it.
+
+    Examples
+    --------
+    With `client` and `new` of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> results = client.annotate_matrix_cell_type_ontology_aware_strategy(new, show_progress=False)
+    >>> results.model_name, results.data[4].total_neighbors, results.failures
+    ('marrow', 10, [])
+    >>> list(results.to_frame().columns)
+    ['query_cell_id', 'cell_type_ontology_term_id', 'cell_type', 'score']
+    """
 
     class Match(_Model):
         """One term."""
@@ -157,7 +181,18 @@ class CellTypeOntologyAwareResults(_Results):
 
 
 class MatrixQueryResults(_Results):
-    """For each cell its nearest neighbors in the reference."""
+    """For each cell its nearest neighbors in the reference.
+
+    Examples
+    --------
+    With `client` and `new` of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> results = client.search_matrix(new, show_progress=False)
+    >>> len(results.data[0].neighbors), results.data[0].query_cell_id == new.obs_names[0]
+    (10, True)
+    >>> results.to_frame().dtypes["cas_cell_index"]
+    dtype('int64')
+    """
 
     class Match(_Model):
         """One neighbor."""
@@ -190,7 +225,18 @@ class MatrixQueryResults(_Results):
 
 
 class CellQueryResults(_Results):
-    """What the reference knows about cells of its own. What was not asked for is None."""
+    """What the reference knows about cells of its own. What was not asked for is None.
+
+    Examples
+    --------
+    With `client` of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> results = client.query_cells_by_ids([4], ["cell_type", "tissue"])
+    >>> results.data[0].cell_type, results.data[0].tissue
+    ('hematopoietic stem cell', None)
+    >>> list(results.to_frame().columns)
+    ['cas_cell_index', 'cell_type', 'tissue']
+    """
 
     class CellariumCellMetadata(_Model):
         """One cell of the reference."""

@@ -141,6 +141,19 @@ def build_reference(
         For a file or a model of another kind.
     MissingPackageError
         If an approximate search is asked for and usearch is not installed.
+
+    Examples
+    --------
+    With `known`, cells whose types are in ``obs["cell_type"]``, of the example of
+    :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> import tempfile
+    >>> from ferrocyte.cas.local import build_reference
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> made = build_reference(known, f"{folder.name}/marrow", "cell_type", n_components=20)
+    >>> made.name, made.n_cells, made.n_neighbors, made.embedding_dimension
+    ('marrow', 104, 10, 20)
+    >>> folder.cleanup()
     """
     _check(n_components, n_top_genes, n_neighbors, metric, search, seed)
     threads = resolve_threads(n_jobs)

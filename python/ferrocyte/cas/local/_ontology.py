@@ -219,6 +219,21 @@ def read_ontology(path: str | os.PathLike[str], name: str | None = None) -> Onto
         For a file of another kind.
     InvalidDataError
         If it has no terms of the Cell Ontology, or a term is above itself.
+
+    Examples
+    --------
+    >>> import json
+    >>> import os
+    >>> import tempfile
+    >>> from ferrocyte.cas.local import read_ontology
+    >>> terms = {"CL:0000000": {"label": "cell"}}
+    >>> terms["CL:0000084"] = {"label": "T cell", "parents": ["CL:0000000"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "terms.json")
+    ...     with open(path, "w") as file:
+    ...         json.dump({"terms": terms}, file)
+    ...     read_ontology(path).labels
+    ['cell', 'T cell']
     """
     path = Path(path)
     where = repr(str(path))
@@ -310,7 +325,19 @@ def _from_graphs(found: Any) -> _Parts:
 
 @functools.cache
 def packaged_ontology() -> Ontology:
-    """The release of the Cell Ontology (CC BY 4.0) that travels with the package."""
+    """The release of the Cell Ontology (CC BY 4.0) that travels with the package.
+
+    Returns
+    -------
+    Ontology
+
+    Examples
+    --------
+    >>> from ferrocyte.cas.local import packaged_ontology
+    >>> ontology = packaged_ontology()
+    >>> ontology.terms["CL:0000576"]
+    Term(label='monocyte', parents=(...))
+    """
     packed = resources.files("ferrocyte").joinpath("data", "cell_ontology.json.xz").read_bytes()
     found = json.loads(lzma.decompress(packed))
     return Ontology.make(found["name"], *_from_table(found, "the package"), "the package")

@@ -60,6 +60,14 @@ def open_references(
     Raises
     ------
     InvalidOptionError, InvalidTypeError, MissingDataError, FileFormatError, FileNotFoundError
+
+    Examples
+    --------
+    With `known` of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> from ferrocyte.cas.local import open_references
+    >>> {name: reference.n_cells for name, reference in open_references({"marrow": known}).items()}
+    {'marrow': 104}
     """
     if isinstance(what, Mapping):
         named = [(str(name), _open(one, cell_type_column, options)) for name, one in what.items()]

@@ -64,6 +64,15 @@ class Reference:
     FileFormatError
         For what is no reference, is of an unknown version, or is damaged.
     FileNotFoundError
+
+    Examples
+    --------
+    Of the cells of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> from ferrocyte.cas.local import open_references
+    >>> reference = open_references({"marrow": known})["marrow"]
+    >>> reference.vectors.shape, reference.metric
+    ((104, 50), 'cosine')
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -68,6 +68,17 @@ class Routes:
         By model name, in order; the first is the default model.
     threads : int, default 1
         Of one question. Answers are the same for any number.
+
+    Examples
+    --------
+    Of the cells of the example of :meth:`ferrocyte.cas.CASClient.local`:
+
+    >>> from ferrocyte.cas.local import Routes, open_references
+    >>> routes = Routes(open_references({"marrow": known}))
+    >>> [model["model_name"] for model in routes.list_models()]
+    ['marrow']
+    >>> routes.query_cells([4], ["cell_type"])[0]["cell_type"]
+    'hematopoietic stem cell'
     """
 
     def __init__(self, references: Mapping[str, Reference], *, threads: int = 1) -> None:

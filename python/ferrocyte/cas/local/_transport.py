@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import scipy.sparse as sp
 
 from ferrocyte.cas._http import Request, Response
+from ferrocyte.cas._service import UNLIMITED
 from ferrocyte.cas.local._reference import Reference
 from ferrocyte.cas.local._routes import STOP, RouteError, Routes
 
@@ -20,12 +21,10 @@ __all__ = ["LocalTransport"]
 
 _GENERAL = "api/cellarium-general/"
 _OPERATIONS = "api/cellarium-cell-operations/"
-# Nobody counts cells here.
-_MANY = 2**31 - 1
 _QUOTA = {
     "user_id": 0,
-    "weekly_quota": _MANY,
-    "remaining_weekly_quota": _MANY,
+    "weekly_quota": UNLIMITED,
+    "remaining_weekly_quota": UNLIMITED,
     "quota_reset_date": "9999-12-31T00:00:00",
     "lifetime_quota": None,
     "remaining_lifetime_quota": None,
