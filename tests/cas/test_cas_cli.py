@@ -163,6 +163,8 @@ def test_token_and_service(files, monkeypatch, capsys):
     bare = ["cas", "annotate", str(files / "cells.h5ad"), "--out", out, "--json-log"]
     assert main(bare) == 2
     assert "CAS_API_TOKEN" in last_event(capsys)["message"]
+    assert main([*bare, "--token-file", str(files / "nothing")]) == 5
+    assert "nothing' for --token-file" in last_event(capsys)["message"]
     monkeypatch.setenv("CAS_API_TOKEN", "wrong.token")
     assert main(bare) == 6
     said = capsys.readouterr()

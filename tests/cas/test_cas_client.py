@@ -15,7 +15,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from cas_cells import cells, on_schema, right
+import scipy.sparse as sp
+from cas_cells import SCHEMA, cells, on_schema, right
 from cas_server import (
     CELLS,
     GENERAL,
@@ -292,6 +293,8 @@ def test_options_of_questions_that_can_not_be_used(server, client):
                 client.annotate_matrix_cell_type_ontology_aware_strategy(adata, **{name: value})
         with pytest.raises(InvalidOptionError, match="`min_acceptable_score` to be a finite number"):
             client.annotate_into(adata, min_acceptable_score=value)
+    with pytest.raises(InvalidOptionError, match="`prune_threshold` to be at most 1"):
+        client.annotate_matrix_cell_type_ontology_aware_strategy(adata, prune_threshold=1.01)
     with pytest.raises(InvalidOptionError, match="`key_added` to be a name"):
         client.annotate_into(adata, key_added=3)
     assert not server.uploads
@@ -575,6 +578,23 @@ def test_inside_a_running_loop(server, client):
         return client.search_matrix(adata, chunk_size=2)
 
     assert right(asyncio.run(cell_of_a_notebook()), adata, search_answer)
+
+
+def test_cells_without_counts_are_told(server, client, tmp_path):
+    """Of the genes of the model, that is; no answer is lost where warnings are errors."""
+    adata = cells(7, shuffle=False)
+    counts = adata.X.toarray()
+    counts[2] = 0
+    counts[5, adata.var_names.isin(SCHEMA)] = 0  # has counts of other genes
+    adata.X = sp.csr_matrix(counts)
+    says = r"^2 of 7 cells have no counts on the genes of the model, .*: 'cell-2', 'cell-5'\.$"
+    for checkpoint in (None, tmp_path / "journal", tmp_path / "journal"):
+        with pytest.warns(CASWarning, match=says):
+            client.search_matrix(adata, chunk_size=2, checkpoint=checkpoint)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(client.search_matrix(adata).data) == 7
+        client.search_matrix(adata[:2].copy())
 
 
 def loops():

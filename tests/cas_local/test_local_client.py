@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from ferrocyte._errors import InvalidDataError, InvalidOptionError, InvalidTypeError, MissingDataError
 from ferrocyte.cas import AsyncCASClient, CASClient, CellMetadataFeatures
-from ferrocyte.cas.errors import CASError
+from ferrocyte.cas.errors import AnnotationIncompleteError, CASError
 from ferrocyte.cas.local import Reference, RouteError, Routes, _pca, build_reference
 from ferrocyte.cas.local._routes import STOP
 from numpy.testing import assert_allclose
@@ -185,7 +185,7 @@ def test_cells_become_a_reference(query, tmp_path, monkeypatch):
 def test_about_the_service(client, folder):
     client.validate_version()
     client.validate_model_name()
-    assert client.quota().left > 10**9
+    assert client.quota().is_unlimited
     assert repr(client) == "CASClient('local: lung')"
     with CASClient.local(folder) as other:
         other.close()
@@ -278,3 +278,15 @@ def test_who_gives_up_leaves_nothing_running(folder, query, monkeypatch):
             assert len((await client.search_matrix(query[:3])).data) == 3
 
     asyncio.run(ask())
+
+
+def test_counts_that_can_not_be_read_are_named(client, query):
+    """As over HTTP: what the user has to repair is said, and nothing is logged as a defect."""
+    cells = query[:3].copy()
+    cells.X = cells.X.toarray()
+    cells.X[1, 1] = np.nan
+    with pytest.raises(AnnotationIncompleteError) as caught:
+        client.search_matrix(cells, check_counts=False, show_progress=False)
+    failure = caught.value.failures[0]
+    assert isinstance(failure.error, InvalidDataError)
+    assert failure.attempts == 0

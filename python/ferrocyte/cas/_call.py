@@ -21,7 +21,7 @@ from ferrocyte.cas._retry import Asker, Policy, Told
 from ferrocyte.cas._service import Service
 from ferrocyte.cas._source import matrix_input, open_source
 from ferrocyte.cas.constants import CountMatrixInput
-from ferrocyte.cas.errors import CASError, QuotaExceededError
+from ferrocyte.cas.errors import CASError, CASWarning, QuotaExceededError
 
 __all__ = ["AnnotateOptions", "CallOptions", "Caller", "Cells"]
 
@@ -168,6 +168,7 @@ class Caller:
             job.n_sent,
             job.retries,
         )
+        _tell_of_empty_cells(prepared)
         return job.results(on_error)
 
     async def _check_quota(self, job: Job, action: str) -> None:
@@ -178,7 +179,10 @@ class Caller:
             # Other calls may share the journal: only answers to this one make it cheaper. To look them all
             # up takes time, so a quota that is enough for every cell is not compared that closely.
             needed -= await job.count_known()
-        _logger.info("%d cells to annotate, %d left in the quota", needed, quota.left)
+        if quota.is_unlimited:
+            _logger.info("%d cells to annotate, without a quota", needed)
+        else:
+            _logger.info("%d cells to annotate, %d left in the quota", needed, quota.left)
         if needed > quota.left:
             raise QuotaExceededError(
                 f"{needed} cells are to be annotated, {quota.left} are left in the quota (renewed on "
@@ -187,3 +191,18 @@ class Caller:
             )
         if quota.left < _LOW_QUOTA:
             notify(f"{quota.left - needed} cells will be left in the quota after these {needed}.")
+
+
+def _tell_of_empty_cells(prepared: Prepared) -> None:
+    """A service compares them all the same, and answers."""
+    if not prepared.empty:
+        return
+    some = ", ".join(repr(prepared.cells[row]) for row in sorted(prepared.empty)[:3])
+    message = (
+        f"{len(prepared.empty)} of {len(prepared)} cells have no counts on the genes of the model, so that "
+        f"what is said about them means nothing: {some}{', …' if len(prepared.empty) > 3 else ''}."
+    )
+    try:
+        notify(message)
+    except CASWarning:  # where warnings are errors: no reason to lose answers
+        _logger.warning(message)

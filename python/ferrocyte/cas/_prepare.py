@@ -95,12 +95,15 @@ class Prepared:
         Names they are sent under, unique.
     targets : array of int32
         Where each gene goes, as in `GeneMap`.
+    empty : set of int
+        Cells that were read and have no counts on the genes of the schema.
     """
 
     def __init__(self, source: Source, genes: GeneList, found: GeneMap, *, threads: int, check: bool) -> None:
         self.cells = source.cells
         self.sent_as = unique_names(source.cells)
         self.genes = genes
+        self.empty: set[int] = set()
         self._source = source
         self.targets = found.targets
         self._threads = threads
@@ -130,6 +133,7 @@ class Prepared:
             raise InvalidDataError(
                 f"Expected counts in {where}, found NaN, infinite values, or more than float32 holds."
             )
+        self.empty.update((np.flatnonzero(np.diff(indptr) == 0) + start).tolist())
         return Counts(self.sent_as[start:stop], self.genes, data, indices, indptr, totals)
 
 

@@ -73,6 +73,11 @@ class Quota(BaseModel):
         week = self.remaining_weekly_quota
         return max(0, week if lifetime is None else min(week, lifetime))
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nobody counts."""
+        return self.weekly_quota >= UNLIMITED and self.remaining_lifetime_quota is None
+
     def lines(self) -> list[str]:
         """For people."""
         out = ["Weekly quota: unlimited"]

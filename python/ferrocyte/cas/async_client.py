@@ -252,6 +252,11 @@ connect_timeout, lookup_timeout, retry_delay, max_retry_delay, n_jobs, transport
     ) -> CellTypeOntologyAwareResults:
         """As :meth:`CASClient.annotate_matrix_cell_type_ontology_aware_strategy`."""
         prune_threshold = finite(prune_threshold, "prune_threshold")
+        if prune_threshold > 1.0:
+            raise InvalidOptionError(
+                f"Expected `prune_threshold` to be at most 1, the largest score there is, found "
+                f"{prune_threshold}."
+            )
         weighting_prefactor = finite(weighting_prefactor, "weighting_prefactor")
         results: CellTypeOntologyAwareResults = await self._call(
             Cells(

@@ -425,7 +425,7 @@ class CASClient(OntologyMethods, DeprecatedMethods[CellTypeSummaryStatisticsResu
 feature_names_column_name
             As :meth:`annotate_matrix_cell_type_summary_statistics_strategy`.
         prune_threshold : float, default 0.05
-            Terms with a lower score are left out; 0 for all terms of the ontology.
+            Terms with a lower score are left out; 0 for all terms of the ontology, at most 1.
         weighting_prefactor : float, default 1.0
             How steeply the weight of a neighbor falls with its distance: it is exp(-a d / m) for distance d
             and the median m of the distances of the cell.

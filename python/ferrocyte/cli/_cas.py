@@ -40,6 +40,8 @@ def _client(args: argparse.Namespace) -> CASClient:
         return CASClient.local(args.local, n_jobs=getattr(args, "threads", None))
     token = os.environ.get(TOKEN, "").strip()
     if args.token_file is not None:
+        if not args.token_file.is_file():
+            raise FileNotFoundError(f"There is no file {str(args.token_file)!r} for --token-file.")
         token = args.token_file.read_text(encoding="utf-8").strip()
     if not token:
         raise UsageError(f"There is no token. Set {TOKEN} or pass --token-file FILE.")

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ferrocyte.cas._service import UNLIMITED
 from ferrocyte.cas.server._database import Database, User
 from ferrocyte.cas.server._limits import Refusal
 
 __all__ = ["INCREASED_QUOTA", "UNLIMITED", "Quotas"]
 
-# The protocol has no word for a week without a limit.
-UNLIMITED = 1_000_000_000
 INCREASED_QUOTA = 200_000
 
 
