@@ -124,6 +124,27 @@ def test_a_view_becomes_actual_when_written_to():
     assert "macrostates_fwd" not in kernel.adata.obs
 
 
+def test_cells_that_are_removed_in_place():
+    g = full()
+    g.adata._inplace_subset_obs(np.arange(30))
+    before = sorted(g.adata.obsm)
+    for step in (g.compute_fate_probabilities, g.compute_absorption_times, g.compute_schur):
+        with pytest.raises(ValueError, match=r"have 36 cells, as the transition matrix, found 30.*anew"):
+            step()
+    assert sorted(g.adata.obsm) == before
+
+
+def test_parameters_that_are_none():
+    """A damaged entry takes no result along."""
+    g = full()
+    adata = g.to_adata()
+    for damaged in ("x", {"lineages_fwd": 3}):
+        adata.uns["fwd_estimator_params"] = damaged
+        found = GPCCA.from_adata(adata, "T_fwd")
+        assert found.params == {}
+        assert_array_equal(found.fate_probabilities, g.fate_probabilities)
+
+
 def test_a_kernel_that_is_computed_anew():
     adata = fc.datasets.dentate_gyrus()
     kernel = fc.kernels.ConnectivityKernel(adata).compute_transition_matrix()

@@ -183,6 +183,9 @@ class Results:
             Parameters by step, as in :attr:`params`.
         """
         backward = self._owner.backward
+        params = (
+            {k: v for k, v in params.items() if isinstance(v, Mapping)} if isinstance(params, Mapping) else {}
+        )
         values: dict[str, Any] = {}
         broken: set[str] = set()
         for name, step in STEPS.items():

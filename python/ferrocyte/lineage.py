@@ -549,12 +549,14 @@ class Lineage(np.ndarray):
         InvalidOptionError
             For another method.
         InvalidDataError
-            If no cell is early, or a cell has a fate that no early cell has: it is infinitely far from them.
+            If no cell is early, or a cell has a fate that no early cell has: it is infinitely far from them;
+            if probabilities are negative or not finite.
 
         Notes
         -----
-        Where the divergence is not defined, because a probability is exactly 0, it is taken as 1 bit before
-        scaling.
+        A cell with a probability of exactly 0, as those of terminal states have, counts as 1 bit before
+        scaling, as in CellRank. With three fates or more, cells shortly before the end may have more; with
+        ``"entropy"`` cells at the end always have the most.
 
         References
         ----------

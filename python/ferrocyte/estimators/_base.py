@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from ferrocyte import _keys
 from ferrocyte._adata import check_adata
-from ferrocyte._errors import NotComputedError, warn_user
+from ferrocyte._errors import InvalidDataError, NotComputedError, warn_user
 from ferrocyte._results import STEPS, Results, step_of
 from ferrocyte.estimators._exchange import copied_attrs, kept_adata, kernel_to_adata
 from ferrocyte.kernels._algebra import Constant, KernelExpression
@@ -88,9 +88,16 @@ class BaseEstimator(ABC):
     def transition_matrix(self) -> Matrix:
         """Row-stochastic matrix of shape `(n_cells, n_cells)`.
 
-        Warns when the kernel has another matrix than results were computed from.
+        Warns when the kernel has another matrix than results were computed from; an error if cells have been
+        removed from :attr:`adata` in place.
         """
         matrix = self._kernel._require_matrix()
+        adata = self.adata
+        if adata is not None and adata.n_obs != matrix.shape[0]:
+            raise InvalidDataError(
+                f"Expected `adata` to have {matrix.shape[0]} cells, as the transition matrix, "
+                f"found {adata.n_obs}: cells were removed in place. Make both anew from the rest."
+            )
         if self._matrix is not None and matrix is not self._matrix and self._results.values:
             warn_user(
                 "The kernel has been computed anew. Results from before belong to its old matrix: make a new "

@@ -197,6 +197,8 @@ class RealTimeKernel(ExperimentalTimeKernel):
         -------
         RealTimeKernel
             Itself, with :attr:`transition_matrix` and :attr:`params`.
+            Computed anew where options differ or couplings were replaced; numbers that were changed inside
+            of a coupling are not noticed, pass a copy.
 
         Raises
         ------
