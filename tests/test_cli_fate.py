@@ -225,6 +225,17 @@ def test_figures(cells, tmp_path, capsys):
     assert all((tmp_path / "figures" / name).stat().st_size > 5000 for name in drawn)
 
 
+def test_the_projection_is_that_of_the_job(cells, tmp_path):
+    """Not one that the input came with, which here leads everywhere to the right."""
+    adata = ad.read_h5ad(cells)
+    adata.obsm["T_fwd_umap"] = np.tile([1.0, 0.0], (adata.n_obs, 1))
+    adata.write_h5ad(tmp_path / "projected.h5ad")
+    for name, source in (("plain", cells), ("projected", tmp_path / "projected.h5ad")):
+        assert main(command(source, tmp_path / f"{name}_out.h5ad", "--figures", str(tmp_path / name))) == 0
+    drawn = [(tmp_path / name / "projection.png").read_bytes() for name in ("plain", "projected")]
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize(
     ("number", "code", "error"),

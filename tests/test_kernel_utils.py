@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import anndata as ad
 import ferrocyte as fc
 import numpy as np
@@ -347,6 +349,24 @@ def test_projection_on_paper():
         projection.project(recompute=True, connectivities=np.eye(3))
 
 
+def test_vectors_of_another_kernel_are_not_taken_silently():
+    """The figure of a second kernel over the same cells showed the first one, and nothing told."""
+    adata = fc.datasets.dentate_gyrus()
+    first = fc.kernels.VelocityKernel(adata).compute_transition_matrix(show_progress_bar=False)
+    second = fc.kernels.PseudotimeKernel(adata, time_key="latent_time").compute_transition_matrix()
+    first.plot_projection(show=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first.plot_projection(show=False)  # the same vectors again
+        second.plot_projection(show=False, key_added="second")
+    stored = np.array(adata.obsm["T_fwd_umap"])
+    with pytest.warns(FerrocyteWarning, match=r"T_fwd_umap.*not those of this kernel.*`recompute=True`"):
+        second.plot_projection(show=False)
+    assert_array_equal(adata.obsm["T_fwd_umap"], stored)
+    second.plot_projection(show=False, recompute=True)
+    assert_array_equal(adata.obsm["T_fwd_umap"], adata.obsm["second_umap"])
+
+
 def test_where_a_projection_goes():
     adata = fc.datasets.dentate_gyrus()
     del adata.uns["velocity_params"]
@@ -359,7 +379,8 @@ def test_where_a_projection_goes():
     kernel.write_to_adata()
     assert set(adata.uns["T_fwd_params"]) == {"params", "init", "embeddings"}
     adata.obsm["T_fwd_umap"] = 2 * first
-    assert_array_equal(TmatProjection(kernel).project(), 2 * first)
+    with pytest.warns(FerrocyteWarning, match="not those of this kernel"):
+        assert_array_equal(TmatProjection(kernel).project(), 2 * first)
     assert_array_equal(TmatProjection(kernel).project(recompute=True), first)
     adata.obsm["X_two"] = np.asarray(adata.obsm["X_pca"])[:, :2]
     TmatProjection(kernel, "two").project()

@@ -35,8 +35,9 @@ def draw(estimator: Any, folder: Path, *, basis: str, cluster_key: str | None) -
 
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Callable[..., Any]] = {
+        # The input may come with a projection of another chain.
         "projection": lambda save: estimator.kernel.plot_projection(
-            basis=basis, color=cluster_key, show=False, save=save
+            basis=basis, color=cluster_key, recompute=True, show=False, save=save
         ),
         "spectrum": lambda save: estimator.plot_spectrum(real_only=True, save=save),
         "macrostates": lambda save: estimator.plot_macrostates("all", basis=basis, show=False, save=save),

@@ -92,7 +92,8 @@ class TmatProjection:
         key_added : str, optional
             They are stored in `obsm["<key_added>_<basis>"]`; default ``T_fwd`` or ``T_bwd``.
         recompute : bool, default False
-            Compute them even if they are there.
+            Compute them even if they are there. Otherwise a warning says if they are not those of this
+            kernel.
         connectivities : sparse matrix, shape (n_cells, n_cells), optional
             Graph over whose edges to project; default: that of the first kernel that has one.
 
@@ -125,7 +126,23 @@ class TmatProjection:
         key = _keys.projection(name, self._basis)
         if recompute or key not in self._adata.obsm:
             return _Found(name, key, self._compute(connectivities), True)
-        return _Found(name, key, np.asarray(self._adata.obsm[key]), False)
+        stored = np.asarray(self._adata.obsm[key])
+        self._warn_of_another(stored, key, connectivities)
+        return _Found(name, key, stored, False)
+
+    def _warn_of_another(self, stored: NDArray[Any], key: str, connectivities: Any) -> None:
+        """Say so if vectors that are there are not those of this kernel: the figure would not tell."""
+        try:
+            own = self._compute(connectivities, quiet=True)
+        except (NotComputedError, InvalidDataError):  # what is there can be drawn nevertheless
+            return
+        near = 1e-3 * float(np.abs(own).max(initial=0.0))
+        if own.shape == stored.shape and np.allclose(own, stored, rtol=1e-3, atol=near, equal_nan=True):
+            return
+        warn_user(
+            f"`adata.obsm[{key!r}]` has vectors that are not those of this kernel, and they are taken as "
+            "they are. Pass `recompute=True` to replace them, or another `key_added`."
+        )
 
     def _store(self, found: _Found) -> None:
         adata, basis = self._adata, self._basis
@@ -137,12 +154,12 @@ class TmatProjection:
             adata.uns[_keys.params(found.name)] = stored
         self._key = found.key
 
-    def _compute(self, connectivities: Any) -> NDArray[np.float64]:
+    def _compute(self, connectivities: Any, *, quiet: bool = False) -> NDArray[np.float64]:
         from ferrocyte.pl.projection import quiver_scale
 
         matrix = as_csr(self._kernel._require_matrix())
         with_graph = [k for k in self._kernel.kernels if getattr(k, "connectivities", None) is not None]
-        if len(with_graph) < len(self._kernel.kernels):
+        if len(with_graph) < len(self._kernel.kernels) and not quiet:
             warn_user(
                 "Not all kernels are over a nearest-neighbor graph; transitions off the graph do not show "
                 "in the "
