@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,12 @@ def progress_bar(show: bool, unit: str = "cell") -> Iterator[Callback | None]:
     if not _wanted(show):
         yield None
         return
-    from tqdm.auto import tqdm
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        # In a notebook without widgets the bar is one of text, and as good.
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
 
     began = time.time()
     bar: Any = None
