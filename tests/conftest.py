@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Numba, which scanpy needs, nowhere does without its cache; without a home it gets one while tests run.
+# Nothing is left in the user's cache, nor found there. Numba, which scanpy needs, nowhere does without its
+# own; without a home it gets one while tests run.
+cache = tempfile.mkdtemp(prefix="ferrocyte-tests-")
+atexit.register(shutil.rmtree, cache, ignore_errors=True)
+os.environ["FERROCYTE_CACHE"] = cache
 if not os.access(os.path.expanduser("~"), os.W_OK):
-    cache = tempfile.mkdtemp(prefix="ferrocyte-tests-")
-    atexit.register(shutil.rmtree, cache, ignore_errors=True)
-    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
         os.environ.setdefault(name, cache)
 
 # A shell starts jobs in the background with Ctrl-C ignored, and what they start inherits that.
