@@ -37,8 +37,9 @@ demo: build
 
 test: test-rust test-python
 
+# The same examples in every run, as those of the tests in Python; `cargo test` without a seed tries others.
 test-rust:
-	cargo test --locked --quiet --package ferrocyte-core
+	PROPTEST_RNG_SEED=1 cargo test --locked --quiet --package ferrocyte-core
 	cargo run --locked --quiet --package ferrocyte-core --example embed
 
 test-python: build
