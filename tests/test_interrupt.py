@@ -20,10 +20,11 @@ import numpy as np, scipy.sparse as sp, anndata as ad
 import ferrocyte as fc
 
 def snapshot(k, adata):
+    layers = sorted(key for key in adata.layers if key is not None)
     return (
         None if k.transition_matrix is None else k.transition_matrix.copy(), dict(k.params),
-        sorted(adata.obsp), sorted(adata.obsm), sorted(adata.uns), list(adata.obs), sorted(adata.layers),
-        [adata.layers[key].copy() for key in sorted(adata.layers)],
+        sorted(adata.obsp), sorted(adata.obsm), sorted(adata.uns), list(adata.obs), layers,
+        [adata.layers[key].copy() for key in layers],
     )
 
 def unchanged(a, b):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import anndata as ad
@@ -180,9 +181,11 @@ def test_old_arguments_warn():
         model.prepare(Gene("g1"), "a", "t", data_key="half")
 
 
-@pytest.mark.filterwarnings("error")
 def test_a_bare_name_does_not_warn():
-    GAM(cells()).prepare("g1", "a", "t")
+    model = GAM(cells())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.prepare("g1", "a", "t")
 
 
 @pytest.mark.parametrize(
