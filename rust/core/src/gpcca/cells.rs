@@ -11,6 +11,9 @@ use crate::simd::dispatch;
 const BLOCK: usize = 1024;
 /// Fewer cells than this are not worth the threads.
 const FEW: usize = 8 * BLOCK;
+/// Rows multiplied at once.
+const ROWS: usize = 4;
+const SIDE: usize = 8;
 
 /// Points `(1, x)`, `m` coordinates each, row after row.
 #[derive(Debug, Clone)]
@@ -101,6 +104,47 @@ impl Cells {
     }
 }
 
+/// The points once more, one coordinate after another: products with a single vector are faster that way.
+#[derive(Debug)]
+pub(super) struct Coordinates {
+    n: usize,
+    x: Vec<f64>,
+}
+
+impl Coordinates {
+    pub(super) fn of(cells: &Cells) -> Self {
+        let (n, m) = (cells.len(), cells.m);
+        Self { n, x: (0..m).flat_map(|i| cells.x.iter().skip(i).step_by(m)).copied().collect() }
+    }
+
+    /// `x a` for a vector.
+    pub(super) fn times(&self, a: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.n];
+        dispatch(Added { coordinates: self, a, out: &mut out });
+        out
+    }
+}
+
+struct Added<'a> {
+    coordinates: &'a Coordinates,
+    a: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Added<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (x, a) in self.coordinates.x.chunks_exact(self.coordinates.n).zip(self.a) {
+            for (out, x) in self.out.iter_mut().zip(x) {
+                *out += a * x;
+            }
+        }
+    }
+}
+
+/// `x a`, row after row, in `out`.
 struct Times<'a> {
     x: &'a [f64],
     a: &'a [f64],
@@ -113,13 +157,68 @@ impl WithSimd for Times<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { x, a, m, columns, out } = self;
-        for (x, out) in x.chunks_exact(m).zip(out.chunks_exact_mut(columns)) {
-            for (x, a) in x.iter().zip(a.chunks_exact(columns)) {
-                for (out, a) in out.iter_mut().zip(a) {
-                    *out += x * a;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let lanes = S::F64_LANES;
+        let mut done = 0;
+        while done + 2 * lanes <= self.columns {
+            self.registers::<S, 2>(simd, done);
+            done += 2 * lanes;
+        }
+        if done + lanes <= self.columns {
+            self.registers::<S, 1>(simd, done);
+            done += lanes;
+        }
+        self.rest(done);
+    }
+}
+
+impl Times<'_> {
+    /// The columns of `C` registers from `first` on. Multiplied and added one after the other, so that results are
+    /// the same bits whatever registers a machine has.
+    #[inline(always)]
+    fn registers<S: Simd, const C: usize>(&mut self, simd: S, first: usize) {
+        let (m, columns, width) = (self.m, self.columns, C * S::F64_LANES);
+        let rows = self.x.chunks(ROWS * m).zip(self.out.chunks_mut(ROWS * columns));
+        for (x, out) in rows {
+            let mut sums = [[simd.splat_f64s(0.0); C]; ROWS];
+            // What fills up the last group is worked out in vain.
+            let mut row = [&x[..m]; ROWS];
+            for (row, x) in row.iter_mut().zip(x.chunks_exact(m)) {
+                *row = x;
+            }
+            for (i, a) in self.a.chunks_exact(columns).enumerate() {
+                let a = S::as_simd_f64s(&a[first..first + width]).0;
+                for r in 0..ROWS {
+                    let x = simd.splat_f64s(row[r][i]);
+                    for c in 0..C {
+                        sums[r][c] = simd.add_f64s(sums[r][c], simd.mul_f64s(x, a[c]));
+                    }
                 }
+            }
+            for (sums, out) in sums.iter().zip(out.chunks_exact_mut(columns)) {
+                S::as_mut_simd_f64s(&mut out[first..first + width]).0.copy_from_slice(sums);
+            }
+        }
+    }
+
+    /// The columns from `first` on, fewer than fill a register: rows side by side.
+    #[inline(always)]
+    fn rest(&mut self, first: usize) {
+        let (m, columns) = (self.m, self.columns);
+        let rows = self.x.chunks(SIDE * m).zip(self.out.chunks_mut(SIDE * columns));
+        for (x, out) in rows {
+            let mut row = [&x[..m]; SIDE];
+            for (row, x) in row.iter_mut().zip(x.chunks_exact(m)) {
+                *row = x;
+            }
+            for c in first..columns {
+                let mut sums = [0.0; SIDE];
+                for (i, a) in self.a[c..].iter().step_by(columns).enumerate() {
+                    for r in 0..SIDE {
+                        sums[r] += row[r][i] * a;
+                    }
+                }
+                out[c..].iter_mut().step_by(columns).zip(sums).for_each(|(out, sum)| *out = sum);
             }
         }
     }

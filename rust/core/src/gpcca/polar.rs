@@ -5,7 +5,7 @@
 //! of the cloud. Its corners belong to the facets of the hull, its dimension is the number of states less
 //! one, and only cells on the hull bound it.
 
-use super::cells::Cells;
+use super::cells::{Cells, Coordinates};
 use crate::spectral::dense::Mat;
 
 /// Bounds are moved outwards by about this much, each by another amount, so that no more of them meet in
@@ -25,6 +25,7 @@ pub(super) struct Corner {
 #[derive(Debug)]
 pub(super) struct Polar {
     pub(super) cells: Cells,
+    coordinates: Coordinates,
     /// Places of the cells among all.
     ids: Vec<u32>,
     margins: Vec<f64>,
@@ -36,12 +37,18 @@ impl Polar {
         let ids: Vec<u32> = ids.iter().map(|&l| l as u32).collect();
         let margins = ids.iter().map(|&l| margin(l)).collect();
         let cells = all.select(&ids.iter().map(|&l| l as usize).collect::<Vec<_>>());
-        Self { cells, ids, margins }
+        let coordinates = Coordinates::of(&cells);
+        Self { cells, coordinates, ids, margins }
     }
 
     /// Multiplications that [`Polar::neighbours`] takes.
     pub(super) fn work(&self) -> usize {
         (self.cells.len() + 8 * self.cells.m) * self.cells.m * self.cells.m
+    }
+
+    /// What a point is for each of the cells.
+    pub(super) fn values(&self, point: &[f64]) -> Vec<f64> {
+        self.coordinates.times(point)
     }
 
     fn place(&self, cell: u32) -> Option<usize> {
@@ -57,18 +64,19 @@ impl Polar {
         };
         let rows = Mat::from_fn(k, k, |i, j| self.cells.row(held[i])[j + 1]);
         let Some(edges) = rows.inverse() else { return vec![] };
-        // The corner itself in column 0, then one edge after another.
-        let mut lines = vec![0.0; m * m];
-        (0..m).for_each(|i| lines[i * m] = corner.point[i]);
-        let mut slow = vec![0.0; m];
+        // The corner itself in column 0, then one edge after another, then nothing up to whole registers.
+        let width = m.next_multiple_of(8);
+        let mut lines = vec![0.0; m * width];
+        (0..m).for_each(|i| lines[i * width] = corner.point[i]);
+        let mut slow = vec![0.0; width];
         for c in 1..m {
             let edge = edges.col(c - 1);
             slow[c] = 1e-10 * edge.iter().map(|d| d * d).sum::<f64>().sqrt();
-            (1..m).for_each(|i| lines[i * m + c] = edge[i - 1]);
+            (1..m).for_each(|i| lines[i * width + c] = edge[i - 1]);
         }
-        let values = self.cells.times(&lines, m);
-        let mut best = vec![(f64::INFINITY, usize::MAX); m];
-        for (l, row) in values.chunks_exact(m).enumerate() {
+        let values = self.cells.times(&lines, width);
+        let mut best = vec![(f64::INFINITY, usize::MAX); width];
+        for (l, row) in values.chunks_exact(width).enumerate() {
             let room = row[0] + self.margins[l];
             for ((best, &slope), &slow) in best.iter_mut().zip(row).zip(&slow).skip(1) {
                 // Divides only where it counts.
@@ -112,21 +120,21 @@ impl Polar {
                     .fold(vec![], |best, d| if norm(&d) > norm(&best) { d } else { best });
             }
             let length = norm(&direction);
-            let mut line = vec![0.0; 2 * m];
-            (0..m).for_each(|i| line[2 * i] = point[i]);
-            (1..m).for_each(|i| line[2 * i + 1] = direction[i - 1] / length);
+            let mut line = vec![0.0; m];
+            (1..m).for_each(|i| line[i] = direction[i - 1] / length);
             let mut best = (f64::INFINITY, usize::MAX);
-            for (l, row) in self.cells.times(&line, 2).chunks_exact(2).enumerate() {
-                let room = (row[0] + self.margins[l]).max(0.0);
-                if row[1] < -1e-10 && room < best.0 * -row[1] && !held.contains(&l) {
-                    best = (room / -row[1], l);
+            let (values, slopes) = (self.values(&point), self.values(&line));
+            for (l, (value, slope)) in values.into_iter().zip(slopes).enumerate() {
+                let room = (value + self.margins[l]).max(0.0);
+                if slope < -1e-10 && room < best.0 * -slope && !held.contains(&l) {
+                    best = (room / -slope, l);
                 }
             }
             let (at, l) = best;
             if l == usize::MAX {
                 return None;
             }
-            (1..m).for_each(|i| point[i] += at * line[2 * i + 1]);
+            (1..m).for_each(|i| point[i] += at * line[i]);
             held.push(l);
             let axis = within(&within(&self.cells.row(l)[1..], &axes), &axes);
             let length = norm(&axis);

@@ -60,7 +60,7 @@ impl Pool {
             return peak;
         }
         self.work += self.polar.cells.x.len();
-        let peak = peak(&self.polar.cells.times(point, 1));
+        let peak = peak(&self.polar.values(point));
         if let Some(id) = id {
             self.peaks[id] = Some(peak);
         }
