@@ -266,3 +266,21 @@ def test_what_can_not_be_asked_for():
         _core.coarse_transition_matrix(T, np.ones((29, 2)), None)
     with pytest.raises(InvalidDataError, match="initial"):
         _core.coarse_transition_matrix(T, np.ones((30, 2)), np.ones(3))
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 4), (300, 8), (1800, 6)])
+def test_other_columns_that_span_the_same_space_give_the_same_states(n, m):
+    """Signs and rotations of all columns but the first: what is asked does not change, nor may the answer."""
+    X = sets_of(None, 3, n, m)
+    chi, _, crispness, _ = macrostates(X, m)
+    rng = np.random.default_rng(0)
+    for k in range(8):
+        turn = (
+            np.diag(rng.choice([-1.0, 1.0], m - 1))
+            if k % 2
+            else np.linalg.qr(rng.normal(size=(m - 1,) * 2))[0]
+        )
+        other = np.ascontiguousarray(np.c_[X[:, :1], X[:, 1:] @ turn])
+        turned, _, found, _ = macrostates(other, m)
+        assert_allclose(found, crispness, rtol=1e-6)
+        assert_allclose(turned, chi, atol=1e-5)

@@ -36,6 +36,11 @@ impl Cells {
         Self { m, x: vec![], parallel: false }
     }
 
+    /// As many cells elsewhere.
+    pub(super) fn with(&self, x: Vec<f64>) -> Self {
+        Self { m: self.m, x, parallel: self.parallel }
+    }
+
     /// Some of the cells.
     pub(super) fn select(&self, cells: &[usize]) -> Self {
         let x = cells.iter().flat_map(|&l| self.row(l)).copied().collect();

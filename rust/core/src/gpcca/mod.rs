@@ -6,6 +6,7 @@
 
 mod cells;
 pub mod coarse;
+mod frame;
 mod mixture;
 mod polar;
 mod pool;
@@ -13,6 +14,7 @@ mod search;
 mod start;
 
 use self::cells::Cells;
+use self::frame::Frame;
 use self::search::Search;
 use crate::error::{Error, Result};
 use crate::run::Run;
@@ -70,7 +72,8 @@ pub fn min_chi(x: &[f64], width: usize, n_states: usize, run: &Run) -> Result<f6
 /// one of the cell that belongs to it most, and crispness decides among them.
 ///
 /// States come in the order of the corners of the inner simplex. The same input gives the same answer on any
-/// number of threads.
+/// number of threads, and so do, but for round-off, other columns 2, 3, ... that span the same space: the search
+/// sees the cells in the frame of the inner simplex.
 ///
 /// # Errors
 /// [`Error::Parameter`] for fewer than 2 states or more than there are columns or cells,
@@ -84,7 +87,7 @@ pub fn macrostates(
     run: &Run,
 ) -> Result<Macrostates> {
     let cells = checked(x, width, n_states, run)?;
-    run.install(|| optimise(&cells, |few| starts(few, params.n_starts), true, run))
+    run.install(|| optimise(&cells, Start::Simplices(params.n_starts), run))
 }
 
 /// The memberships that the search reaches from a given rotation.
@@ -113,7 +116,7 @@ pub fn improve(x: &[f64], width: usize, n_states: usize, rotation: &[f64], run: 
             let expected = "memberships that are not constant in any column";
             return Err(Error::shape("the rotation", expected, "a column that is"));
         }
-        optimise(&cells, |_| vec![rotation.to_vec()], false, run)
+        optimise(&cells, Start::Rotation(rotation), run)
     })
 }
 
@@ -154,20 +157,29 @@ fn value(a: &[f64], m: usize) -> f64 {
     (0..m).map(column).sum()
 }
 
-fn optimise(
-    cells: &Cells,
-    starts: impl FnOnce(&Cells) -> Vec<Vec<f64>>,
-    wide: bool,
-    run: &Run,
-) -> Result<Macrostates> {
+/// Where a search starts.
+enum Start<'a> {
+    /// From so many simplices of cells, the inner simplex first.
+    Simplices(usize),
+    Rotation(&'a [f64]),
+}
+
+fn optimise(cells: &Cells, start: Start<'_>, run: &Run) -> Result<Macrostates> {
     let m = cells.m;
     let (corners, simplex, min_chi) = inner_simplex(cells)?;
-    let outer = outer_cells(cells, &simplex);
-    let starts = starts(&cells.select(&outer));
-    let found = Search::new(cells, outer, &starts, run).best(wide)?;
+    let frame = Frame::of(cells, &corners);
+    let turned = frame.turn(cells);
+    let outer = outer_cells(&turned, &frame.here(&simplex), &corners);
+    let (starts, wide) = match start {
+        Start::Rotation(rotation) => (vec![frame.here(rotation)], false),
+        Start::Simplices(n) => (starts(&turned.select(&outer), n), true),
+    };
     let flat = || Error::shape("the Schur vectors", format!("{m} independent columns"), "fewer");
-    let found = found.ok_or_else(flat)?;
-    let rotation = in_order(cells, &corners, &found.rotation);
+    let found = Search::new(&turned, outer, &starts, run).best(wide)?.ok_or_else(flat)?;
+    // As exact as the cells themselves, which turning them was not.
+    let rotation = frame.back(&found.rotation);
+    let rotation = start::feasible(cells, &rotation).unwrap_or(rotation);
+    let rotation = in_order(cells, &corners, &rotation);
     let mut memberships = cells.times(&rotation, m);
     for row in memberships.chunks_exact_mut(m) {
         row.iter_mut().for_each(|chi| *chi = chi.max(0.0));
@@ -179,7 +191,7 @@ fn optimise(
 }
 
 /// Cells on the hull of the cloud: those farthest out in many directions. All if there are not many.
-fn outer_cells(cells: &Cells, simplex: &[f64]) -> Vec<usize> {
+fn outer_cells(cells: &Cells, simplex: &[f64], corners: &[usize]) -> Vec<usize> {
     const FEW: usize = 1500;
     const DIRECTIONS: usize = 24;
     let (n, m) = (cells.len(), cells.m);
@@ -207,7 +219,7 @@ fn outer_cells(cells: &Cells, simplex: &[f64]) -> Vec<usize> {
     let negative: Vec<f64> = directions.iter().map(|d| -d).collect();
     let mut out: Vec<usize> = cells.minima(&directions, columns).iter().map(|&(_, cell)| cell).collect();
     out.extend(cells.minima(&negative, columns).iter().map(|&(_, cell)| cell));
-    out.extend(start::corners(cells, None).unwrap_or_default());
+    out.extend(corners);
     out.sort_unstable();
     out.dedup();
     out

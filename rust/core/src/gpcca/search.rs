@@ -14,8 +14,9 @@ use crate::run::Run;
 
 /// Multiplications that a search may spend on corners beyond those that lead straight up.
 const WORK: usize = 30_000_000;
-/// Multiplications of each search for states that hold their peaks.
+/// Multiplications of each search for states that hold their peaks, and of all of them.
 const HOLDING: usize = 150_000_000;
+const ALL_HOLDING: usize = 1_000_000_000;
 /// Multiplications after which a search goes no further up.
 const MOST: usize = 2_000_000_000;
 /// Part of a value that a step has to gain.
@@ -82,16 +83,17 @@ impl<'a> Search<'a> {
                 self.pool.seed(&start);
             }
         }
-        let (mut best, mut top) = self.settle(first.clone(), |search, from| search.climb(from, false))?;
+        let (mut best, top) = self.settle(first.clone(), |search, from| search.climb(from, false))?;
         if wide {
-            (best, top) = self.settle(top, |search, from| search.climb(from, true))?;
+            best = self.settle(top, |search, from| search.climb(from, true))?.0;
         }
         let start = self.outcome(first.rotation());
         let from = start.value;
         if best.held < m {
+            // Simplices hold their peaks; the crispest mixture is farther from one that does.
             let mut starts = self.starts.clone();
             if wide {
-                starts.insert(0, top);
+                starts.extend(Mixture::of_rotation(&best.rotation, m));
             }
             let mut spent = 0;
             for begin in starts {
@@ -104,9 +106,8 @@ impl<'a> Search<'a> {
                 if !worse && (found.held, found.value) > (best.held, best.value * (1.0 + SAME)) {
                     best = found;
                 }
-                // The later ones are for where they cost little, or nothing else helped.
                 spent += self.pool.work;
-                if spent > HOLDING / 3 && best.held == m || spent > 2 * HOLDING {
+                if spent > ALL_HOLDING {
                     break;
                 }
             }

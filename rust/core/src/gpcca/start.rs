@@ -7,6 +7,9 @@
 use super::cells::Cells;
 use crate::spectral::dense::Mat;
 
+/// Squares that differ by a smaller part are equal but for round-off; the first of such cells is taken.
+const TIE: f64 = 1e-11;
+
 /// One cell for each corner, the cell of `first` at the first if given; `None` if the cloud is flat.
 pub(super) fn corners(cells: &Cells, first: Option<usize>) -> Option<Vec<usize>> {
     let (n, m) = (cells.len(), cells.m);
@@ -14,7 +17,7 @@ pub(super) fn corners(cells: &Cells, first: Option<usize>) -> Option<Vec<usize>>
         let mut best = (0.0, 0);
         for (l, row) in x.chunks_exact(m).enumerate() {
             let square: f64 = row.iter().map(|x| x * x).sum();
-            if square > best.0 {
+            if square > best.0 * (1.0 + TIE) {
                 best = (square, l);
             }
         }
