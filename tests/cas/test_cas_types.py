@@ -34,7 +34,11 @@ def mypy(tmp_path, *files):
     pytest.importorskip("mypy")
     (tmp_path / "mypy.ini").write_text(CONFIG)
     command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", *map(str, files)]
-    surroundings = {"MYPYPATH": str(Path(ferrocyte.__file__).parents[1]), "PATH": "", "HOME": str(tmp_path)}
+    # What is installed is found by itself, and mypy refuses to be told of it.
+    source = Path(ferrocyte.__file__).parents[1]
+    surroundings = {"PATH": "", "HOME": str(tmp_path)}
+    if source.name != "site-packages":
+        surroundings["MYPYPATH"] = str(source)
     return subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
 
 
