@@ -182,6 +182,13 @@ def test_cells_become_a_reference(query, tmp_path, monkeypatch):
         CASClient.local(tmp_path / "none.h5ad", "cell_type")
 
 
+def test_a_cache_that_can_not_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FERROCYTE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"set FERROCYTE_CACHE to another folder: .*references"):
+        CASClient.local(LUNG, "cell_type")
+
+
 def test_about_the_service(client, folder):
     client.validate_version()
     client.validate_model_name()

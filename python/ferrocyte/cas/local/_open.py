@@ -130,7 +130,11 @@ def _cached(path: Path, column: str, options: dict[str, Any]) -> Reference:
     )
     folder = Path(root, "references", f"{path.stem}-{digest}")
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = f"{error.strerror}: references are kept there; set FERROCYTE_CACHE to another folder"
+            raise OSError(error.errno, why, str(folder.parent)) from error
         try:
             build_reference(path, folder, column, **{"name": path.stem, **options})
         except OSError:
