@@ -7,6 +7,7 @@ import io
 import threading
 import weakref
 import zlib
+from types import SimpleNamespace
 
 import anndata
 import h5py
@@ -30,7 +31,7 @@ from ferrocyte.cas._garbage import no_collection
 from ferrocyte.cas._genes import map_genes
 from ferrocyte.cas._prepare import unique_names
 from ferrocyte.cas._symbols import human_symbols, id_of
-from ferrocyte.cas._upload import deflated
+from ferrocyte.cas._upload import deflated, write_chunk
 from ferrocyte.cas.errors import AnnotationIncompleteError, CASWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -558,7 +559,23 @@ def test_arrays_are_deflated_as_hdf5_does(length, dtype, values, seed):
         dataset = file.create_dataset(
             "a", shape=(length,), dtype=dtype, chunks=(length,), shuffle=True, compression="gzip"
         )
-        dataset.id.write_direct_chunk((0,), packed)
+        write_chunk(dataset, packed)
+        np.testing.assert_array_equal(dataset[()], array)
+
+
+def test_chunks_wait_for_other_threads_that_use_hdf5():
+    array = np.arange(7, dtype="<f4")
+    with h5py.File(io.BytesIO(), "w") as file:
+        dataset = file.create_dataset(
+            "a", shape=(7,), dtype="<f4", chunks=(7,), shuffle=True, compression="gzip"
+        )
+        told = SimpleNamespace(id=dataset.id)  # to ask a dataset for it waits, too
+        writer = threading.Thread(target=write_chunk, args=(told, deflated(array)))
+        with h5py._objects.phil:
+            writer.start()
+            writer.join(0.2)
+            assert writer.is_alive()
+        writer.join()
         np.testing.assert_array_equal(dataset[()], array)
 
 

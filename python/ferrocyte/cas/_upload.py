@@ -13,6 +13,7 @@ import io
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from ferrocyte import _core
 __all__ = ["Counts", "GeneList", "Upload", "deflated"]
 
 _LEVEL = 1
+# Before 3.16, h5py writes chunks without its lock: what other threads do with HDF5 at that moment is spoiled.
+_LOCK = nullcontext() if h5py.version.version_tuple >= (3, 16) else h5py._objects.phil
 
 
 def deflated(array: NDArray[Any]) -> bytes:
@@ -34,6 +37,12 @@ def deflated(array: NDArray[Any]) -> bytes:
     # Names: few, and all alike.
     planes = np.ascontiguousarray(array).view(np.uint8).reshape(array.size, -1).T
     return zlib.compress(planes.tobytes(), _LEVEL)
+
+
+def write_chunk(dataset: h5py.Dataset, chunk: bytes) -> None:
+    """Store the only chunk of a 1-D dataset, compressed as it is, while no other thread uses HDF5."""
+    with _LOCK:
+        dataset.id.write_direct_chunk((0,), chunk)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class _Packed:
             compression="gzip",
             compression_opts=_LEVEL,
         )
-        dataset.id.write_direct_chunk((0,), self.chunk)
+        write_chunk(dataset, self.chunk)
         return dataset
 
 
