@@ -11,8 +11,9 @@ use crate::simd::dispatch;
 const BLOCK: usize = 1024;
 /// Fewer cells than this are not worth the threads.
 const FEW: usize = 8 * BLOCK;
-/// Rows multiplied at once.
+/// Rows multiplied at once where columns fill registers: few enough for their sums to stay in registers.
 const ROWS: usize = 4;
+/// Rows multiplied at once otherwise: enough of them that no sum waits for the one before.
 const SIDE: usize = 8;
 
 /// Points `(1, x)`, `m` coordinates each, row after row.
@@ -186,11 +187,7 @@ impl Times<'_> {
         let rows = self.x.chunks(ROWS * m).zip(self.out.chunks_mut(ROWS * columns));
         for (x, out) in rows {
             let mut sums = [[simd.splat_f64s(0.0); C]; ROWS];
-            // What fills up the last group is worked out in vain.
-            let mut row = [&x[..m]; ROWS];
-            for (row, x) in row.iter_mut().zip(x.chunks_exact(m)) {
-                *row = x;
-            }
+            let row: [&[f64]; ROWS] = group(x, m);
             for (i, a) in self.a.chunks_exact(columns).enumerate() {
                 let a = S::as_simd_f64s(&a[first..first + width]).0;
                 for r in 0..ROWS {
@@ -212,10 +209,7 @@ impl Times<'_> {
         let (m, columns) = (self.m, self.columns);
         let rows = self.x.chunks(SIDE * m).zip(self.out.chunks_mut(SIDE * columns));
         for (x, out) in rows {
-            let mut row = [&x[..m]; SIDE];
-            for (row, x) in row.iter_mut().zip(x.chunks_exact(m)) {
-                *row = x;
-            }
+            let row: [&[f64]; SIDE] = group(x, m);
             for c in first..columns {
                 let mut sums = [0.0; SIDE];
                 for (i, a) in self.a[c..].iter().step_by(columns).enumerate() {
@@ -227,4 +221,12 @@ impl Times<'_> {
             }
         }
     }
+}
+
+/// The rows of `x`, of `m` values each, filled up with the first: what comes of those is not used.
+#[inline(always)]
+fn group<const R: usize>(x: &[f64], m: usize) -> [&[f64]; R] {
+    let mut rows = [&x[..m]; R];
+    rows.iter_mut().zip(x.chunks_exact(m)).for_each(|(row, x)| *row = x);
+    rows
 }

@@ -5,6 +5,7 @@
 //! order of its corners, which depends on distances alone.
 
 use super::cells::Cells;
+use super::polar::next_axis;
 use crate::spectral::dense::Mat;
 
 /// An orthogonal matrix whose first row and column are those of the identity.
@@ -14,21 +15,17 @@ impl Frame {
     /// The frame of the simplex with these corners, which must be independent.
     pub(super) fn of(cells: &Cells, corners: &[usize]) -> Self {
         let m = cells.m;
-        let mut axes = Mat::identity(m);
-        let origin = cells.row(corners[0]);
-        for (j, &corner) in corners.iter().enumerate().skip(1) {
-            let mut edge: Vec<f64> = cells.row(corner).iter().zip(origin).map(|(x, o)| x - o).collect();
-            edge[0] = 0.0;
-            // Twice is enough for edges that are nearly dependent.
-            for axis in (1..j).chain(1..j) {
-                let axis = axes.col(axis);
-                let dot: f64 = edge.iter().zip(axis).map(|(x, a)| x * a).sum();
-                edge.iter_mut().zip(axis).for_each(|(x, a)| *x -= dot * a);
-            }
-            let length = edge.iter().map(|x| x * x).sum::<f64>().sqrt();
-            axes.col_mut(j).iter_mut().zip(edge).for_each(|(a, x)| *a = x / length);
+        let origin = &cells.row(corners[0])[1..];
+        let mut axes: Vec<Vec<f64>> = vec![];
+        for &corner in &corners[1..] {
+            let edge: Vec<f64> = cells.row(corner)[1..].iter().zip(origin).map(|(x, o)| x - o).collect();
+            axes.push(next_axis(&edge, &axes));
         }
-        Self(axes)
+        Self(Mat::from_fn(m, m, |i, j| match (i, j) {
+            (0, 0) => 1.0,
+            (0, _) | (_, 0) => 0.0,
+            (i, j) => axes[j - 1][i - 1],
+        }))
     }
 
     /// The cells in this frame.

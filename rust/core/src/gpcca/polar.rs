@@ -136,9 +136,7 @@ impl Polar {
             }
             (1..m).for_each(|i| point[i] += at * line[i]);
             held.push(l);
-            let axis = within(&within(&self.cells.row(l)[1..], &axes), &axes);
-            let length = norm(&axis);
-            axes.push(axis.iter().map(|x| x / length).collect());
+            axes.push(next_axis(&self.cells.row(l)[1..], &axes));
         }
         held.sort_unstable();
         let rows = Mat::from_fn(m - 1, m - 1, |i, j| self.cells.row(held[i])[j + 1]);
@@ -168,6 +166,13 @@ impl Polar {
             value >= -self.margins[place] - 1e-10 || corner.zeros.contains(&(l as u32))
         })
     }
+}
+
+/// The direction in which `x` leaves the space of orthonormal `axes`; taken twice, for `x` that nearly lie in it.
+pub(super) fn next_axis(x: &[f64], axes: &[Vec<f64>]) -> Vec<f64> {
+    let axis = within(&within(x, axes), axes);
+    let length = norm(&axis);
+    axis.iter().map(|x| x / length).collect()
 }
 
 /// The part of `x` that is perpendicular to all of `axes`.
